@@ -1,0 +1,89 @@
+"""Every deliberate error. The class tells the worker what to do; the fields say why.
+
+A `CommandRefused` is a business answer and is never retried. A `VersionConflict` means read and decide again, at once. A
+`Transient` costs an attempt and is tried later. `Unavailable` means that the other side was surely not reached, `OutcomeUnknown`
+that it may have been: only an inquiry may follow. `Poison` can never succeed, and `Misconfigured` stops the process.
+"""
+
+from dataclasses import dataclass
+
+
+class OrderwrightError(Exception):
+    """The root of all errors that this program raises on purpose."""
+
+
+class CommandRefused(OrderwrightError):
+    """The domain said no: a retry cannot help."""
+
+    def __init__(self, reason: str, *, field: str | None = None) -> None:
+        self.reason = reason
+        self.field = field
+        super().__init__(f"{field}: {reason}" if field else reason)
+
+
+class VersionConflict(OrderwrightError):
+    """Somebody appended first: read and decide again."""
+
+    def __init__(self, stream: str, *, expected: int, current: int) -> None:
+        self.stream = stream
+        self.expected = expected
+        self.current = current
+        super().__init__(f"{stream}: expected version {expected}, is at {current}")
+
+
+class Transient(OrderwrightError):
+    """It may work later; one attempt is used up."""
+
+    def __init__(self, reason: str, *, retry_after_s: float | None = None) -> None:
+        self.reason = reason
+        self.retry_after_s = retry_after_s
+        super().__init__(reason)
+
+
+class Unavailable(Transient):
+    """The other side was surely not reached, so nothing happened there."""
+
+
+class OutcomeUnknown(Transient):
+    """The other side may have acted; ask it by key before anything else."""
+
+
+class StoreUnavailable(Transient):
+    """The database did not answer."""
+
+
+class BrokerUnavailable(Transient):
+    """The broker did not take or confirm the messages."""
+
+
+class LeaseLost(Transient):
+    """Another holder has the lease now; nothing guarded by it may be written."""
+
+
+class Poison(OrderwrightError):
+    """It can never succeed: keep it where a person sees it."""
+
+
+@dataclass
+class UndecodableMessage(Poison):
+    """A message whose bytes are not what this program reads."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+@dataclass
+class UnknownEvent(Poison):
+    """A stored event of a type or schema that this code does not know."""
+
+    type: str
+    schema: int
+
+    def __str__(self) -> str:
+        return f"event type {self.type!r} (schema {self.schema}) is unknown to this version"
+
+
+class Misconfigured(OrderwrightError):
+    """The process cannot run like this; the message says what to change."""

@@ -1,0 +1,370 @@
+"""A fulfillment: one warehouse's work for one order, which becomes exactly one parcel.
+
+The hand-over to the carrier is the pivot of the whole order: before it everything can be undone, after it only a return can follow.
+An intent (`LabelStarted`, `HandOverStarted`) is recorded before the carrier is asked, so a parcel whose hand-over was started can
+not be stood down until the carrier's answer is known.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal, assert_never
+
+from domain.decider import Decider
+from domain.errors import CommandRefused
+from domain.values import Money, Units
+
+# --- events ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FulfillmentCreated:
+    fulfillment_id: str
+    order_id: str
+    warehouse: str
+    units: tuple[Units, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelStarted:
+    key: str
+    ordinal: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelPurchased:
+    key: str
+    tracking: str
+    carrier: str
+    cost: Money
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelFailed:
+    key: str
+    code: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOverStarted:
+    key: str
+    ordinal: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOverRefused:
+    key: str
+    code: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedOver:
+    key: str
+    scan_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoodDown:
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRefundStarted:
+    key: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRefunded:
+    key: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelRefundFailed:
+    key: str
+    code: str
+    at: datetime
+
+
+FulfillmentEvent = (
+    FulfillmentCreated
+    | LabelStarted
+    | LabelPurchased
+    | LabelFailed
+    | HandOverStarted
+    | HandOverRefused
+    | HandedOver
+    | Delivered
+    | StoodDown
+    | LabelRefundStarted
+    | LabelRefunded
+    | LabelRefundFailed
+)
+
+# --- commands ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Create:
+    fulfillment_id: str
+    order_id: str
+    warehouse: str
+    units: tuple[Units, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartLabel:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordLabel:
+    tracking: str
+    carrier: str
+    cost: Money
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordLabelRefused:
+    code: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartHandOver:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordHandOver:
+    scan_id: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordHandOverRefused:
+    code: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordDelivered:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandDown:
+    """Take the parcel out of work, if the carrier neither has it nor may have it."""
+
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartLabelRefund:
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordLabelRefund:
+    """`refused` carries the carrier's code when it will not refund."""
+
+    at: datetime
+    refused: str | None = None
+
+
+FulfillmentCommand = (
+    Create
+    | StartLabel
+    | RecordLabel
+    | RecordLabelRefused
+    | StartHandOver
+    | RecordHandOver
+    | RecordHandOverRefused
+    | RecordDelivered
+    | StandDown
+    | StartLabelRefund
+    | RecordLabelRefund
+)
+
+Call = Literal["label", "hand_over", "refund_label"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fulfillment:
+    """What the next decision needs. `open` names the carrier call that was started and has no result yet."""
+
+    created: FulfillmentCreated | None = None
+    open: Call | None = None
+    open_key: str = ""
+    labels: int = 0
+    tracking: str | None = None
+    hand_overs: int = 0
+    handed_over: bool = False
+    delivered: bool = False
+    stood_down: bool = False
+    label_refund: Literal["done", "refused"] | None = None
+
+    def past_pivot(self) -> bool:
+        """The carrier has the parcel, or may have it."""
+        return self.handed_over or self.open == "hand_over"
+
+
+def decide(command: FulfillmentCommand, fulfillment: Fulfillment) -> Sequence[FulfillmentEvent]:
+    """The events that follow from a command. Raises `CommandRefused`; a repeat is no event."""
+    if isinstance(command, Create):
+        return _create(command, fulfillment)
+    if fulfillment.created is None:
+        raise CommandRefused("there is no such fulfillment")
+    match command:
+        case StartLabel() | StartHandOver() | StartLabelRefund():
+            return _start(command, fulfillment)
+        case RecordLabel() | RecordLabelRefused():
+            return _record_label(command, fulfillment)
+        case RecordHandOver() | RecordHandOverRefused():
+            return _record_hand_over(command, fulfillment)
+        case RecordDelivered(at=at):
+            if not fulfillment.handed_over:
+                raise CommandRefused("the parcel was not handed over")
+            return [] if fulfillment.delivered else [Delivered(at=at)]
+        case StandDown():
+            return _stand_down(command, fulfillment)
+        case RecordLabelRefund():
+            return _record_label_refund(command, fulfillment)
+        case _:
+            assert_never(command)
+
+
+def evolve(fulfillment: Fulfillment, event: FulfillmentEvent) -> Fulfillment:
+    """The fulfillment after one event."""
+    match event:
+        case FulfillmentCreated():
+            return replace(fulfillment, created=event)
+        case LabelStarted(key=key, ordinal=ordinal):
+            return replace(fulfillment, open="label", open_key=key, labels=ordinal)
+        case LabelPurchased():
+            return replace(fulfillment, open=None, tracking=event.tracking)
+        case LabelFailed():
+            return replace(fulfillment, open=None)
+        case HandOverStarted(key=key, ordinal=ordinal):
+            return replace(fulfillment, open="hand_over", open_key=key, hand_overs=ordinal)
+        case HandOverRefused():
+            return replace(fulfillment, open=None)
+        case HandedOver():
+            return replace(fulfillment, open=None, handed_over=True)
+        case Delivered():
+            return replace(fulfillment, delivered=True)
+        case StoodDown():
+            return replace(fulfillment, stood_down=True)
+        case LabelRefundStarted(key=key):
+            return replace(fulfillment, open="refund_label", open_key=key)
+        case LabelRefunded():
+            return replace(fulfillment, open=None, label_refund="done")
+        case LabelRefundFailed():
+            return replace(fulfillment, open=None, label_refund="refused")
+        case _:
+            assert_never(event)
+
+
+def _create(command: Create, fulfillment: Fulfillment) -> Sequence[FulfillmentEvent]:
+    if fulfillment.created is not None:
+        return []
+    if not command.units:
+        raise CommandRefused("a parcel needs at least one unit", field="units")
+    created = FulfillmentCreated(
+        fulfillment_id=command.fulfillment_id,
+        order_id=command.order_id,
+        warehouse=command.warehouse,
+        units=command.units,
+        at=command.at,
+    )
+    return [created]
+
+
+def _start(
+    command: StartLabel | StartHandOver | StartLabelRefund, fulfillment: Fulfillment
+) -> Sequence[FulfillmentEvent]:
+    if fulfillment.open:
+        return []
+    identity = fulfillment.created.fulfillment_id if fulfillment.created else ""
+    match command:
+        case StartLabel(at=at):
+            if fulfillment.stood_down:
+                raise CommandRefused("the fulfillment was stood down")
+            if fulfillment.tracking:
+                return []
+            ordinal = fulfillment.labels + 1
+            return [LabelStarted(key=f"{identity}:label:{ordinal}", ordinal=ordinal, at=at)]
+        case StartHandOver(at=at):
+            if fulfillment.stood_down:
+                raise CommandRefused("the fulfillment was stood down")
+            if not fulfillment.tracking:
+                raise CommandRefused("the parcel has no label")
+            ordinal = fulfillment.hand_overs + 1
+            started = HandOverStarted(key=f"{identity}:scan:{ordinal}", ordinal=ordinal, at=at)
+            return [] if fulfillment.handed_over else [started]
+        case StartLabelRefund(at=at):
+            if not fulfillment.stood_down or not fulfillment.tracking or fulfillment.label_refund:
+                return []
+            return [LabelRefundStarted(key=f"{identity}:label-refund", at=at)]
+
+
+def _record_label(command: RecordLabel | RecordLabelRefused, fulfillment: Fulfillment) -> Sequence[FulfillmentEvent]:
+    if fulfillment.open != "label":
+        return []
+    key = fulfillment.open_key
+    if isinstance(command, RecordLabelRefused):
+        return [LabelFailed(key=key, code=command.code, at=command.at)]
+    return [
+        LabelPurchased(
+            key=key, tracking=command.tracking, carrier=command.carrier, cost=command.cost, at=command.at
+        )
+    ]
+
+
+def _record_hand_over(
+    command: RecordHandOver | RecordHandOverRefused, fulfillment: Fulfillment
+) -> Sequence[FulfillmentEvent]:
+    if fulfillment.open != "hand_over":
+        return []
+    key = fulfillment.open_key
+    if isinstance(command, RecordHandOverRefused):
+        return [HandOverRefused(key=key, code=command.code, at=command.at)]
+    return [HandedOver(key=key, scan_id=command.scan_id, at=command.at)]
+
+
+def _stand_down(command: StandDown, fulfillment: Fulfillment) -> Sequence[FulfillmentEvent]:
+    if fulfillment.past_pivot():
+        raise CommandRefused("the carrier has the parcel")
+    if fulfillment.open:
+        raise CommandRefused(f"the carrier's answer is awaited ({fulfillment.open_key})")
+    return [] if fulfillment.stood_down else [StoodDown(reason=command.reason, at=command.at)]
+
+
+def _record_label_refund(command: RecordLabelRefund, fulfillment: Fulfillment) -> Sequence[FulfillmentEvent]:
+    if fulfillment.open != "refund_label":
+        return []
+    if command.refused:
+        return [LabelRefundFailed(key=fulfillment.open_key, code=command.refused, at=command.at)]
+    return [LabelRefunded(key=fulfillment.open_key, at=command.at)]
+
+
+DECIDER: Decider[FulfillmentCommand, Fulfillment, FulfillmentEvent] = Decider(
+    initial=Fulfillment(), decide=decide, evolve=evolve
+)

@@ -1,0 +1,456 @@
+"""The order: the promise to the customer. Its lines, plans, holds, cancellation and close.
+
+Facts of other streams (what was handed over, what is still open) arrive in the commands; the order never reads another aggregate.
+Every unit of a line is at any time exactly one of: cancelled, assigned to a fulfillment, backordered, or unplanned.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal, assert_never
+
+from domain.decider import Decider
+from domain.errors import CommandRefused
+from domain.values import Address, Money, OrderLine, Units
+
+
+class HoldReason(StrEnum):
+    """Why an order waits for a person (the set that Shopify's fulfillment holds use)."""
+
+    AWAITING_PAYMENT = "AWAITING_PAYMENT"
+    HIGH_RISK_OF_FRAUD = "HIGH_RISK_OF_FRAUD"
+    INCORRECT_ADDRESS = "INCORRECT_ADDRESS"
+    INVENTORY_OUT_OF_STOCK = "INVENTORY_OUT_OF_STOCK"
+    UNKNOWN_DELIVERY_DATE = "UNKNOWN_DELIVERY_DATE"
+    OTHER = "OTHER"
+
+
+class CancelReason(StrEnum):
+    """Why an order, or what is left of it, is cancelled."""
+
+    CUSTOMER = "customer"
+    DECLINED = "declined"
+    FRAUD = "fraud"
+    INVENTORY = "inventory"
+    STAFF = "staff"
+    EXPIRED = "expired"
+    OTHER = "other"
+
+
+class ShippingPolicy(StrEnum):
+    """What to do with what is not in stock."""
+
+    PARTIAL = "ship-partial"
+    COMPLETE = "ship-complete"
+    CANCEL_REMAINDER = "cancel-remainder"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """The units that one warehouse will send as one parcel."""
+
+    fulfillment_id: str
+    warehouse: str
+    units: tuple[Units, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backorder:
+    """Units that wait in the queue of one warehouse's stock."""
+
+    warehouse: str
+    units: Units
+
+
+# --- events: stored for ever; reshape only through an upcaster ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderPlaced:
+    order_id: str
+    customer_id: str
+    ship_to: Address
+    lines: tuple[OrderLine, ...]
+    shipping: Money
+    total: Money
+    payment_token: str
+    policy: ShippingPolicy
+    content_hash: str
+    placed_at: datetime
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskAssessed:
+    decision: Literal["approve", "review", "reject"]
+    score: int
+    reasons: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldPlaced:
+    """`until`: when the hold ends in a cancellation if nobody releases it; None waits for ever."""
+
+    reason: HoldReason
+    note: str
+    by: str
+    at: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldReleased:
+    reason: HoldReason
+    note: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FulfillmentPlanned:
+    """The plan for all units that were not assigned before; `backorders` replaces the former backorders."""
+
+    assignments: tuple[Assignment, ...]
+    backorders: tuple[Backorder, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancellationRequested:
+    reason: CancelReason
+    note: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancellationRefused:
+    reason: CancelReason
+    why: str
+    offered: Literal["return"]
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinesCancelled:
+    units: tuple[Units, ...]
+    stood_down: tuple[str, ...]
+    reason: CancelReason
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderClosed:
+    outcome: Literal["delivered", "partially_delivered", "cancelled"]
+    at: datetime
+
+
+OrderEvent = (
+    OrderPlaced
+    | RiskAssessed
+    | HoldPlaced
+    | HoldReleased
+    | FulfillmentPlanned
+    | CancellationRequested
+    | CancellationRefused
+    | LinesCancelled
+    | OrderClosed
+)
+
+
+# --- commands ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceOrder:
+    placed: OrderPlaced
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRisk:
+    """What the risk service said. A review holds the order, a rejection cancels it."""
+
+    decision: Literal["approve", "review", "reject"]
+    score: int
+    reasons: tuple[str, ...]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaceHold:
+    reason: HoldReason
+    note: str
+    by: str
+    at: datetime
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseHold:
+    """`reason` None releases every hold."""
+
+    reason: HoldReason | None
+    note: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanFulfillment:
+    """`missing`: units that nobody has and that the order's policy gives up."""
+
+    assignments: tuple[Assignment, ...]
+    backorders: tuple[Backorder, ...]
+    at: datetime
+    missing: tuple[Units, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestCancellation:
+    """`handed_over`: the fulfillments that are past the pivot, which nothing can cancel."""
+
+    reason: CancelReason
+    note: str
+    by: str
+    at: datetime
+    handed_over: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelOpenLines:
+    """Cancels every unit that is not handed over; the caller stands the other fulfillments down in the same append."""
+
+    handed_over: frozenset[str]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloseOrder:
+    at: datetime
+
+
+OrderCommand = (
+    PlaceOrder
+    | RecordRisk
+    | PlaceHold
+    | ReleaseHold
+    | PlanFulfillment
+    | RequestCancellation
+    | CancelOpenLines
+    | CloseOrder
+)
+
+
+# --- state ---
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A hold and its running number, which names its timer."""
+
+    ordinal: int
+    until: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What the next decision needs."""
+
+    placed: OrderPlaced | None = None
+    risk: Literal["approve", "review", "reject"] | None = None
+    holds: Mapping[HoldReason, Hold] = ()  # type: ignore[assignment]
+    holds_placed: int = 0
+    plans: int = 0
+    planned_at: datetime | None = None
+    assignments: tuple[Assignment, ...] = ()
+    backorders: tuple[Backorder, ...] = ()
+    cancelling: CancelReason | None = None
+    cancel_reason: CancelReason | None = None
+    cancelled: tuple[Units, ...] = ()
+    closed: Literal["delivered", "partially_delivered", "cancelled"] | None = None
+
+    def unplanned(self) -> tuple[Units, ...]:
+        """Units of which nobody has decided yet where they come from: neither assigned, backordered nor cancelled."""
+        return self._left(include_backorders=False)
+
+    def to_plan(self) -> tuple[Units, ...]:
+        """What a plan has to cover: unplanned units and those that wait in a backorder."""
+        return self._left(include_backorders=True)
+
+    def _left(self, *, include_backorders: bool) -> tuple[Units, ...]:
+        if self.placed is None:
+            return ()
+        taken: Counter[int] = Counter()
+        backordered = [] if include_backorders else [backorder.units for backorder in self.backorders]
+        for units in [*_assigned(self.assignments), *self.cancelled, *backordered]:
+            taken[units.line] += units.quantity
+        return tuple(
+            Units(line=line.number, sku=line.sku, quantity=line.quantity - taken[line.number])
+            for line in self.placed.lines
+            if line.quantity > taken[line.number]
+        )
+
+
+def decide(command: OrderCommand, order: Order) -> Sequence[OrderEvent]:
+    """The events that follow from a command.
+
+    Raises `CommandRefused` where the rules forbid it; a repeat of what has happened is no event.
+    """
+    if isinstance(command, PlaceOrder):
+        return _place(command.placed, order)
+    if order.placed is None:
+        raise CommandRefused("there is no such order")
+    match command:
+        case RecordRisk():
+            return _record_risk(command, order)
+        case PlaceHold():
+            return _place_hold(command, order)
+        case ReleaseHold():
+            return _release_hold(command, order)
+        case PlanFulfillment():
+            return _plan(command, order)
+        case RequestCancellation():
+            return _request_cancellation(command, order)
+        case CancelOpenLines():
+            return _cancel_open_lines(command, order)
+        case CloseOrder():
+            return _close(command, order)
+        case _:
+            assert_never(command)
+
+
+def evolve(order: Order, event: OrderEvent) -> Order:
+    """The order after one event."""
+    match event:
+        case OrderPlaced():
+            return replace(order, placed=event, holds={})
+        case RiskAssessed():
+            return replace(order, risk=event.decision)
+        case HoldPlaced():
+            hold = Hold(ordinal=order.holds_placed + 1, until=event.until)
+            return replace(order, holds={**order.holds, event.reason: hold}, holds_placed=hold.ordinal)
+        case HoldReleased():
+            return replace(order, holds={reason: hold for reason, hold in order.holds.items() if reason != event.reason})
+        case FulfillmentPlanned():
+            return replace(
+                order,
+                plans=order.plans + 1,
+                planned_at=event.at,
+                assignments=order.assignments + event.assignments,
+                backorders=event.backorders,
+            )
+        case CancellationRequested():
+            return replace(order, cancelling=event.reason, holds={})
+        case CancellationRefused():
+            return order
+        case LinesCancelled():
+            return replace(
+                order,
+                cancelling=None,
+                cancel_reason=event.reason,
+                cancelled=order.cancelled + event.units,
+                assignments=tuple(a for a in order.assignments if a.fulfillment_id not in event.stood_down),
+                backorders=(),
+            )
+        case OrderClosed():
+            return replace(order, closed=event.outcome)
+        case _:
+            assert_never(event)
+
+
+def _place(placed: OrderPlaced, order: Order) -> Sequence[OrderEvent]:
+    if order.placed is None:
+        return [placed]
+    if order.placed.content_hash == placed.content_hash:
+        return []
+    raise CommandRefused("an order with this key and other content was accepted before", field="order_id")
+
+
+def _record_risk(command: RecordRisk, order: Order) -> Sequence[OrderEvent]:
+    if order.risk is not None:
+        return []
+    assessed = RiskAssessed(decision=command.decision, score=command.score, reasons=command.reasons, at=command.at)
+    if order.cancelling or order.closed or command.decision == "approve":
+        return [assessed]
+    note = ", ".join(command.reasons)
+    if command.decision == "review":
+        return [assessed, HoldPlaced(reason=HoldReason.HIGH_RISK_OF_FRAUD, note=note, by="risk", at=command.at)]
+    return [assessed, CancellationRequested(reason=CancelReason.FRAUD, note=note, by="risk", at=command.at)]
+
+
+def _place_hold(command: PlaceHold, order: Order) -> Sequence[OrderEvent]:
+    if order.closed:
+        raise CommandRefused(f"the order is closed ({order.closed})")
+    if order.cancelling:
+        raise CommandRefused("the order is being cancelled")
+    if command.reason in order.holds:
+        return []
+    return [HoldPlaced(reason=command.reason, note=command.note, by=command.by, at=command.at, until=command.until)]
+
+
+def _release_hold(command: ReleaseHold, order: Order) -> Sequence[OrderEvent]:
+    reasons = [reason for reason in order.holds if command.reason in (None, reason)]
+    return [HoldReleased(reason=reason, note=command.note, by=command.by, at=command.at) for reason in reasons]
+
+
+def _plan(command: PlanFulfillment, order: Order) -> Sequence[OrderEvent]:
+    if order.holds:
+        raise CommandRefused(f"the order is held ({', '.join(order.holds)})")
+    if order.cancelling or order.closed:
+        raise CommandRefused("the order is being cancelled or closed")
+    covered: Counter[int] = Counter()
+    for units in [*_assigned(command.assignments), *(b.units for b in command.backorders), *command.missing]:
+        covered[units.line] += units.quantity
+    open_units = {units.line: units.quantity for units in order.to_plan()}
+    if any(quantity > open_units.get(line, 0) for line, quantity in covered.items()):
+        raise CommandRefused("the plan covers more units than are open", field="assignments")
+    planned = FulfillmentPlanned(assignments=command.assignments, backorders=command.backorders, at=command.at)
+    if not command.missing:
+        return [planned]
+    given_up = LinesCancelled(units=command.missing, stood_down=(), reason=CancelReason.INVENTORY, at=command.at)
+    return [planned, given_up]
+
+
+def _assigned(assignments: Sequence[Assignment]) -> list[Units]:
+    return [units for assignment in assignments for units in assignment.units]
+
+
+def _request_cancellation(command: RequestCancellation, order: Order) -> Sequence[OrderEvent]:
+    if order.cancelling or order.closed == "cancelled":
+        return []
+    if order.closed or not _open_units(order, command.handed_over):
+        why = "everything was handed over to the carrier" if not order.closed else f"the order is closed ({order.closed})"
+        refused = CancellationRefused(reason=command.reason, why=why, offered="return", by=command.by, at=command.at)
+        return [refused]
+    return [CancellationRequested(reason=command.reason, note=command.note, by=command.by, at=command.at)]
+
+
+def _cancel_open_lines(command: CancelOpenLines, order: Order) -> Sequence[OrderEvent]:
+    if order.cancelling is None:
+        return []
+    units = _open_units(order, command.handed_over)
+    stood_down = tuple(a.fulfillment_id for a in order.assignments if a.fulfillment_id not in command.handed_over)
+    return [LinesCancelled(units=units, stood_down=stood_down, reason=order.cancelling, at=command.at)]
+
+
+def _open_units(order: Order, handed_over: frozenset[str]) -> tuple[Units, ...]:
+    """All units that are neither cancelled nor handed over."""
+    assigned = _assigned([a for a in order.assignments if a.fulfillment_id not in handed_over])
+    return order.to_plan() + tuple(assigned)
+
+
+def _close(command: CloseOrder, order: Order) -> Sequence[OrderEvent]:
+    if order.closed:
+        return []
+    if order.to_plan() or order.cancelling:
+        raise CommandRefused("the order still has open units")
+    if not order.assignments:
+        return [OrderClosed(outcome="cancelled", at=command.at)]
+    return [OrderClosed(outcome="partially_delivered" if order.cancelled else "delivered", at=command.at)]
+
+
+DECIDER: Decider[OrderCommand, Order, OrderEvent] = Decider(initial=Order(holds={}), decide=decide, evolve=evolve)

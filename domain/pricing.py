@@ -1,0 +1,47 @@
+"""What a parcel is worth.
+
+A line's frozen amount is shared over its units cumulatively, `amount * n // quantity` for the first n units, so the parcels of a
+fully shipped line add up to the line to the last cent, however it was split. The shipping fee goes with the first parcel that
+is captured: if the rest of the order is cancelled later, it has been earned.
+"""
+
+from collections import Counter
+
+from domain.order import OrderPlaced
+from domain.process import OrderView, fulfillment_id
+from domain.values import Money
+
+
+def parcel_value(view: OrderView, number: int) -> Money:
+    """What to capture for the nth fulfillment, given what was captured before."""
+    placed = _placed(view)
+    before: Counter[int] = Counter()
+    for other, parcel in view.fulfillments.items():
+        if fulfillment_id(view.order_id, other) in view.payment.captured and parcel.created:
+            before.update({units.line: units.quantity for units in parcel.created.units})
+    created = view.fulfillments[number].created
+    after = before + Counter({units.line: units.quantity for units in created.units} if created else {})
+    amount = _share(placed, after) - _share(placed, before)
+    if not view.payment.captured:
+        amount += placed.shipping.amount
+    return Money(amount=amount, currency=placed.total.currency)
+
+
+def value_handed_over(view: OrderView) -> Money:
+    """The value of everything the carrier has, with the shipping fee: no more than this is ever captured."""
+    placed = _placed(view)
+    units: Counter[int] = Counter()
+    for parcel in view.fulfillments.values():
+        if parcel.handed_over and parcel.created:
+            units.update({some.line: some.quantity for some in parcel.created.units})
+    return Money(amount=_share(placed, units) + placed.shipping.amount, currency=placed.total.currency)
+
+
+def _share(placed: OrderPlaced, units: Counter[int]) -> int:
+    return sum(line.amount * units[line.number] // line.quantity for line in placed.lines)
+
+
+def _placed(view: OrderView) -> OrderPlaced:
+    if view.order.placed is None:
+        raise ValueError(f"{view.order_id}: there is no such order")
+    return view.order.placed

@@ -1,0 +1,58 @@
+"""The work list's vocabulary: what an order wants done next, and the run that does it.
+
+A run is identified by order, step, part and ordinal. `part` is the number of the fulfillment, 0 for the whole order; the ordinal
+tells repeats apart (a second authorization, a plan after new stock) and is derived from the events, so wanting the same thing
+twice is one row. A timer is a run whose due time lies ahead.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Step(StrEnum):
+    """Everything that the pipeline does to an order."""
+
+    RISK = "risk"
+    AUTHORIZE = "authorize"
+    ALLOCATE = "allocate"
+    LABEL = "label"
+    HAND_OVER = "hand_over"
+    CAPTURE = "capture"
+    DELIVER = "deliver"
+    NOTIFY = "notify"
+    CANCEL = "cancel"
+    VOID = "void"
+    REFUND_LABEL = "refund_label"
+    EXPIRE = "expire"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """The identity of a run. Positional on purpose: there are very many of them."""
+
+    order_id: str
+    step: Step
+    part: int = 0
+    ordinal: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.order_id}/{self.step}/{self.part}/{self.ordinal}"
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Work that should exist. `due` None means now."""
+
+    key: RunKey
+    due: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A claimed run. `epoch` is the fencing token of the claim; `attempts` counts this one."""
+
+    key: RunKey
+    attempts: int
+    epoch: int
