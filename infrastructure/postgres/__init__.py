@@ -1,0 +1,1 @@
+"""Adapters on PostgreSQL, which holds the truth."""
