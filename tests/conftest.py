@@ -1,0 +1,112 @@
+"""Fixtures that everybody shares: fresh databases, a broker, and an environment without anybody's settings.
+
+`database`         a fresh migrated database for one test, as a DSN
+`module_database`  the same for one module, for tests that only read or that keep to their own streams
+`empty_database`   without any schema
+`make_postgres`    a server of one's own, durable, to kill and to start again
+`rabbitmq`         the URL of a private node, shared by the session
+`make_rabbitmq`    a node of one's own, to kill and to start again
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from infrastructure.embedded import EmbeddedPostgres
+from tests.servers.postgres import PostgresServer, postgres_server_in
+from tests.servers.rabbitmq import RabbitNode, find_server_script
+
+settings.register_profile("quick", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+REQUIRE_RABBITMQ = "ORDERWRIGHT_REQUIRE_RABBITMQ"
+BROKER_FIXTURES = {"rabbitmq", "make_rabbitmq"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs RabbitMQ, and keep it on one test process, so that one node serves all."""
+    for item in items:
+        if BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.rabbitmq)
+            item.add_marker(pytest.mark.xdist_group("rabbitmq"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_settings() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(("PG", "ORDERWRIGHT_")) and not name.startswith(("ORDERWRIGHT_TEST_", REQUIRE_RABBITMQ)):
+                patch.delenv(name)
+        patch.delenv("DATABASE_URL", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    with postgres_server_in(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres_server: PostgresServer) -> Iterator[str]:
+    with postgres_server.migrated_database() as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+def module_database(postgres_server: PostgresServer) -> Iterator[str]:
+    with postgres_server.migrated_database() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def empty_database(postgres_server: PostgresServer) -> Iterator[str]:
+    with postgres_server.empty_database() as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def make_postgres(tmp_path: Path) -> Iterator[Callable[[], EmbeddedPostgres]]:
+    made: list[EmbeddedPostgres] = []
+
+    def make() -> EmbeddedPostgres:
+        made.append(EmbeddedPostgres(tmp_path / f"postgres{len(made)}"))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
+
+
+def _rabbitmq_script() -> Path:
+    script = find_server_script()
+    if script is None and os.environ.get(REQUIRE_RABBITMQ) == "1":
+        pytest.fail(f"RabbitMQ is not installed, but {REQUIRE_RABBITMQ}=1", pytrace=False)
+    if script is None:
+        pytest.skip("RabbitMQ is not installed (Debian: apt install rabbitmq-server)")
+    return script
+
+
+@pytest.fixture(scope="session")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"), _rabbitmq_script())
+    yield node.start()
+    node.stop()
+
+
+@pytest.fixture
+def make_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], RabbitNode]]:
+    with ExitStack() as stack:
+
+        def make() -> RabbitNode:
+            node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"), _rabbitmq_script())
+            stack.callback(node.stop)
+            return node
+
+        yield make

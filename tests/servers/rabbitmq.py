@@ -1,0 +1,162 @@
+"""A private RabbitMQ node: own name, ports, cookie, data and epmd, on 127.0.0.1 only, ended by pid.
+
+The server script is called in RabbitMQ's own folder, because the wrapper on PATH switches to the system's user and files. epmd would
+outlive the node as a daemon, so it runs as our child and is ended with us.
+"""
+
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import amqp
+
+from infrastructure.embedded.server import free_port
+from infrastructure.embedded.waiting import wait_until
+
+START_TIMEOUT_S = 90.0
+STOP_TIMEOUT_S = 30.0
+FOLDERS = ("/usr/lib/rabbitmq/lib", "/opt/homebrew/opt/rabbitmq", "/opt/rabbitmq", "/usr/local/opt/rabbitmq")
+
+
+def find_server_script() -> Path | None:
+    """RabbitMQ's own start script; None where it is not installed."""
+    for folder in map(Path, FOLDERS):
+        found = sorted([*folder.glob("sbin/rabbitmq-server"), *folder.glob("rabbitmq_server-*/sbin/rabbitmq-server")])
+        if found and shutil.which("erl"):
+            return found[-1]
+    return None
+
+
+def find_epmd() -> str | None:
+    installed = sorted(Path("/usr/lib/erlang").glob("erts-*/bin/epmd"))
+    return shutil.which("epmd") or (str(installed[-1]) if installed else None)
+
+
+class RabbitNode:
+    """One node; it can be stopped, killed and started again on the same data."""
+
+    def __init__(self, folder: Path, script: Path) -> None:
+        self._folder = folder
+        self._script = script
+        self._password = secrets.token_hex(12)
+        self._name = f"orderwright-{os.getpid()}-{secrets.token_hex(4)}@localhost"
+        self.port, self._dist_port, self._epmd_port = free_port(), free_port(), free_port()
+        self._epmd: subprocess.Popen[bytes] | None = None
+        self._node: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"amqp://orderwright:{self._password}@127.0.0.1:{self.port}//"
+
+    def start(self) -> str:
+        """Start the node and return its URL once it takes AMQP connections."""
+        self._write_files()
+        self._start_epmd()
+        with (self._folder / "console.log").open("ab") as log:
+            self._node = subprocess.Popen(
+                [self._script],
+                env=self._environment(),
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        if not wait_until(self._is_settled, timeout_s=START_TIMEOUT_S) or self._node.poll() is not None:
+            said = (self._folder / "console.log").read_text(errors="replace")[-2000:]
+            self.stop()
+            raise RuntimeError(f"RabbitMQ did not start:\n{said}")
+        return self.url
+
+    def stop(self) -> None:
+        """End the node in an orderly way, then epmd."""
+        self._end(signal.SIGTERM)
+        if self._epmd is not None:
+            self._epmd.terminate()
+            self._epmd.wait(timeout=STOP_TIMEOUT_S)
+            self._epmd = None
+
+    def kill(self) -> None:
+        """Kill the node as a power cut would; `start` brings it back with its data."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._node is None:
+            return
+        pid_file = self._folder / "node.pid"
+        with suppress(FileNotFoundError, ProcessLookupError, ValueError):
+            os.kill(int(pid_file.read_text()), number)
+        with suppress(subprocess.TimeoutExpired):
+            self._node.wait(timeout=STOP_TIMEOUT_S)
+        if self._node.poll() is None:
+            os.killpg(self._node.pid, signal.SIGKILL)  # our own session, so only our own processes
+            self._node.wait(timeout=STOP_TIMEOUT_S)
+        pid_file.unlink(missing_ok=True)
+        self._node = None
+
+    def _is_settled(self) -> bool:
+        """Listening, or ended already; RabbitMQ opens its listener as the last step of its start."""
+        assert self._node is not None
+        return self._node.poll() is not None or self._answers()
+
+    def _answers(self) -> bool:
+        connection = amqp.Connection(
+            host=f"127.0.0.1:{self.port}", userid="orderwright", password=self._password, connect_timeout=2
+        )
+        try:
+            connection.connect()
+        except (OSError, amqp.AMQPError):
+            return False
+        connection.close()
+        return True
+
+    def _start_epmd(self) -> None:
+        epmd = find_epmd()
+        if epmd is None or self._epmd is not None:
+            return
+        self._epmd = subprocess.Popen(
+            [epmd, "-address", "127.0.0.1", "-port", str(self._epmd_port)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _write_files(self) -> None:
+        cookie = self._folder / ".erlang.cookie"
+        if not cookie.exists():
+            cookie.write_text(secrets.token_hex(16))
+            cookie.chmod(0o400)
+        (self._folder / "enabled_plugins").write_text("[].\n")
+        (self._folder / "rabbitmq.conf").write_text(
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            "default_user = orderwright\n"
+            f"default_pass = {self._password}\n"
+            "disk_free_limit.absolute = 50MB\n"
+        )
+
+    def _environment(self) -> dict[str, str]:
+        folder = self._folder
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))}
+        return kept | {
+            "HOME": str(folder),
+            "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
+            "RABBITMQ_GENERATED_CONFIG_DIR": str(folder / "generated"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_SCHEMA_DIR": str(folder / "schema"),
+            "RABBITMQ_PID_FILE": str(folder / "node.pid"),
+            "RABBITMQ_NODENAME": self._name,
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_DIST_PORT": str(self._dist_port),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+        }
