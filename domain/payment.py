@@ -11,109 +11,52 @@ from typing import Literal, assert_never
 
 from domain.decider import Decider
 from domain.errors import CommandRefused
+from domain.payment_events import (
+    AuthorizationDeclined,
+    AuthorizationStarted,
+    Authorized,
+    Captured,
+    CaptureFailed,
+    CaptureStarted,
+    Operation,
+    OutcomeUnknown,
+    PaymentEvent,
+    Voided,
+    VoidFailed,
+    VoidStarted,
+)
 from domain.values import Money
 
-Operation = Literal["authorize", "capture", "void"]
-
-# --- events ---
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizationStarted:
-    key: str
-    ordinal: int
-    amount: Money
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Authorized:
-    key: str
-    reference: str
-    amount: Money
-    expires_at: datetime
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorizationDeclined:
-    key: str
-    code: str
-    kind: Literal["hard", "soft"]
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptureStarted:
-    key: str
-    ordinal: int
-    fulfillment_id: str
-    amount: Money
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Captured:
-    key: str
-    fulfillment_id: str
-    reference: str
-    amount: Money
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CaptureFailed:
-    key: str
-    fulfillment_id: str
-    code: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoidStarted:
-    key: str
-    ordinal: int
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Voided:
-    key: str
-    reference: str
-    amount: Money
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoidFailed:
-    key: str
-    code: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutcomeUnknown:
-    """The gateway may have acted on `key` and did not say; an inquiry comes before any repeat."""
-
-    key: str
-    operation: Operation
-    reason: str
-    at: datetime
-
-
-PaymentEvent = (
-    AuthorizationStarted
-    | Authorized
-    | AuthorizationDeclined
-    | CaptureStarted
-    | Captured
-    | CaptureFailed
-    | VoidStarted
-    | Voided
-    | VoidFailed
-    | OutcomeUnknown
-)
-
+__all__ = [
+    "DECIDER",
+    "AuthorizationDeclined",
+    "AuthorizationStarted",
+    "Authorized",
+    "CaptureFailed",
+    "CaptureStarted",
+    "Captured",
+    "OpenOperation",
+    "Operation",
+    "OutcomeUnknown",
+    "Payment",
+    "PaymentCommand",
+    "PaymentEvent",
+    "RecordAuthorized",
+    "RecordCaptureRefused",
+    "RecordCaptured",
+    "RecordDeclined",
+    "RecordUnknown",
+    "RecordVoidRefused",
+    "RecordVoided",
+    "StartAuthorization",
+    "StartCapture",
+    "StartVoid",
+    "VoidFailed",
+    "VoidStarted",
+    "Voided",
+    "decide",
+    "evolve",
+]
 
 # --- commands ---
 
@@ -260,15 +203,13 @@ def decide(command: PaymentCommand, payment: Payment) -> Sequence[PaymentEvent]:
             if operation is None or operation.unknown:
                 return []
             return [
-                OutcomeUnknown(
-                    key=operation.key, operation=operation.operation, reason=command.reason, at=command.at
-                )
+                OutcomeUnknown(key=operation.key, operation=operation.operation, reason=command.reason, at=command.at)
             ]
         case _:
             return _record(command, payment)
 
 
-def evolve(payment: Payment, event: PaymentEvent) -> Payment:
+def evolve(payment: Payment, event: PaymentEvent) -> Payment:  # noqa: C901, PLR0911, PLR0912 - one flat case an event
     """The payment after one event."""
     match event:
         case AuthorizationStarted(key=key, ordinal=ordinal, amount=amount):
@@ -348,7 +289,12 @@ def _start_void(command: StartVoid, payment: Payment) -> Sequence[PaymentEvent]:
 
 
 def _record(
-    command: RecordAuthorized | RecordDeclined | RecordCaptured | RecordCaptureRefused | RecordVoided | RecordVoidRefused,
+    command: RecordAuthorized
+    | RecordDeclined
+    | RecordCaptured
+    | RecordCaptureRefused
+    | RecordVoided
+    | RecordVoidRefused,
     payment: Payment,
 ) -> Sequence[PaymentEvent]:
     """The result of the open operation; a result of anything else has been recorded before."""

@@ -102,9 +102,7 @@ class OrderView:
 
     def handed_over(self) -> frozenset[str]:
         """Ids of the fulfillments that the carrier has, or may have."""
-        return frozenset(
-            f.created.fulfillment_id for f in self.fulfillments.values() if f.created and f.past_pivot()
-        )
+        return frozenset(f.created.fulfillment_id for f in self.fulfillments.values() if f.created and f.past_pivot())
 
 
 def order_stream(order_id: str) -> str:

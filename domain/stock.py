@@ -161,7 +161,7 @@ class Stock:
         return served
 
 
-def decide(command: StockCommand, stock: Stock) -> Sequence[StockEvent]:
+def decide(command: StockCommand, stock: Stock) -> Sequence[StockEvent]:  # noqa: C901, PLR0911, PLR0912 - one flat case a command
     """The events that follow from a command. Raises `CommandRefused`; a repeat is no event."""
     match command:
         case Receive(quantity=quantity):
@@ -213,11 +213,7 @@ def _allocate(command: Allocate, stock: Stock) -> Sequence[StockEvent]:
         raise CommandRefused("must be at least 1", field="quantity")
     if command.quantity > stock.available_to(command.order_id):
         raise CommandRefused("not enough in stock", field="quantity")
-    return [
-        StockAllocated(
-            fulfillment_id=command.fulfillment_id, order_id=command.order_id, quantity=command.quantity
-        )
-    ]
+    return [StockAllocated(fulfillment_id=command.fulfillment_id, order_id=command.order_id, quantity=command.quantity)]
 
 
 class _Ledger:

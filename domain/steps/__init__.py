@@ -1,0 +1,98 @@
+"""What each step does, purely: `begin` a claimed run, then `conclude` it with the answer of the outside.
+
+A step returns a `Turn`: the events to append, by stream, and, where the outside has to be asked, the request. Nothing here calls
+anything; the shell appends the events (the intent among them) before it makes the request. A run is finished when the process
+manager no longer wants it, so a step never says "done".
+
+Steps that move stock (plan, hand over, cancel) say by `stock_needed` which stock streams must be at hand; the shell locks and
+loads them into the `StockBook` of the batch.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+
+from domain import outside
+from domain import payment as payments
+from domain import process as processes
+from domain.process import OrderView
+from domain.routing import Warehouse
+from domain.steps import ends, money, parcels, planning
+from domain.steps.parcels import tracking_interval
+from domain.steps.turn import Changes, Context, StockBook, StreamEvent, Turn, on_payment, parcel_stock
+from domain.work import Run, RunKey, Step
+
+__all__ = [
+    "Changes",
+    "Context",
+    "StockBook",
+    "StreamEvent",
+    "Turn",
+    "begin",
+    "conclude",
+    "stock_needed",
+    "tracking_interval",
+    "unknown",
+]
+
+
+def begin(view: OrderView, run: Run, context: Context) -> Turn:
+    """The first half of a step."""
+    return _BEGIN[run.key.step](view, run.key, context)
+
+
+def conclude(view: OrderView, run: Run, answer: outside.Answer, context: Context) -> Turn:
+    """The second half, with the answer to the request of the first."""
+    return _CONCLUDE[run.key.step](view, run.key, answer, context)
+
+
+def unknown(view: OrderView, run: Run, reason: str, now: datetime) -> Turn:
+    """The outside may have acted and did not say: record it where money is concerned."""
+    if run.key.step not in (Step.AUTHORIZE, Step.CAPTURE, Step.VOID):
+        return Turn()
+    command = payments.RecordUnknown(reason=reason, at=now)
+    return Turn(changes=on_payment(view, command))
+
+
+def stock_needed(view: OrderView, key: RunKey, warehouses: Sequence[Warehouse]) -> set[str]:
+    """The stock streams that `begin` or `conclude` of this run will decide upon."""
+    order = view.order
+    match key.step:
+        case Step.ALLOCATE:
+            skus = {units.sku for units in order.to_plan()}
+            return {processes.stock_stream(warehouse.id, sku) for warehouse in warehouses for sku in skus}
+        case Step.HAND_OVER:
+            return parcel_stock(view, key.part)
+        case Step.CANCEL:
+            waiting = {processes.stock_stream(b.warehouse, b.units.sku) for b in order.backorders}
+            return waiting.union(*(parcel_stock(view, number) for number in view.fulfillments))
+        case _:
+            return set()
+
+
+_BEGIN: Mapping[Step, Callable[[OrderView, RunKey, Context], Turn]] = {
+    Step.RISK: money.begin_risk,
+    Step.AUTHORIZE: money.begin_authorize,
+    Step.ALLOCATE: planning.begin_allocate,
+    Step.LABEL: parcels.begin_label,
+    Step.HAND_OVER: parcels.begin_hand_over,
+    Step.CAPTURE: money.begin_capture,
+    Step.DELIVER: parcels.begin_deliver,
+    Step.NOTIFY: ends.begin_notify,
+    Step.CANCEL: ends.begin_cancel,
+    Step.VOID: money.begin_void,
+    Step.REFUND_LABEL: parcels.begin_refund_label,
+    Step.EXPIRE: ends.begin_expire,
+    Step.CLOSE: ends.begin_close,
+}
+
+_CONCLUDE: Mapping[Step, Callable[[OrderView, RunKey, outside.Answer, Context], Turn]] = {
+    Step.RISK: money.conclude_risk,
+    Step.AUTHORIZE: money.conclude_authorize,
+    Step.LABEL: parcels.conclude_label,
+    Step.HAND_OVER: parcels.conclude_hand_over,
+    Step.CAPTURE: money.conclude_capture,
+    Step.DELIVER: parcels.conclude_deliver,
+    Step.NOTIFY: ends.conclude_notify,
+    Step.VOID: money.conclude_void,
+    Step.REFUND_LABEL: parcels.conclude_refund_label,
+}

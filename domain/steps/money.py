@@ -1,0 +1,120 @@
+"""The steps that judge and move money: risk, authorization, capture and void.
+
+Each is `begin` (record the intent, name the request) and `conclude` (record the answer). A begin that finds its intent recorded
+already asks for an inquiry instead of a second try.
+"""
+
+from domain import order as orders
+from domain import outside
+from domain import payment as payments
+from domain import process as processes
+from domain.order import CancelReason, HoldReason
+from domain.pricing import parcel_value, value_handed_over
+from domain.process import OrderView
+from domain.steps.turn import Changes, Context, Turn, accepted, hold_unless_ending, nonsense, on_order, on_payment
+from domain.work import RunKey
+
+
+def begin_risk(view: OrderView, key: RunKey, _context: Context) -> Turn:
+    placed = accepted(view)
+    request = outside.AssessRisk(
+        key=f"{key.order_id}:risk",
+        order_id=key.order_id,
+        customer_id=placed.customer_id,
+        total=placed.total,
+        country=placed.ship_to.country,
+    )
+    return Turn(request=request)
+
+
+def conclude_risk(view: OrderView, key: RunKey, answer: outside.Answer, context: Context) -> Turn:
+    if not isinstance(answer, outside.RiskVerdict):
+        raise nonsense(key, answer)
+    command = orders.RecordRisk(decision=answer.decision, score=answer.score, reasons=answer.reasons, at=context.now)
+    return Turn(changes=on_order(view, command))
+
+
+def begin_authorize(view: OrderView, key: RunKey, context: Context) -> Turn:
+    placed = accepted(view)
+    command = payments.StartAuthorization(order_id=key.order_id, amount=placed.total, at=context.now)
+    changes = on_payment(view, command)
+    request = outside.AuthorizePayment(
+        key=f"{key.order_id}:auth:{key.ordinal}",
+        order_id=key.order_id,
+        amount=placed.total,
+        token=placed.payment_token,
+    )
+    return Turn(changes=changes, request=request, inquire=not changes)
+
+
+def conclude_authorize(view: OrderView, key: RunKey, answer: outside.Answer, context: Context) -> Turn:
+    now = context.now
+    match answer:
+        case outside.PaymentAuthorized():
+            command = payments.RecordAuthorized(
+                reference=answer.reference, amount=answer.amount, expires_at=answer.expires_at, at=now
+            )
+            return Turn(changes=on_payment(view, command))
+        case outside.PaymentDeclined(code=code, hard=hard):
+            changes = on_payment(view, payments.RecordDeclined(code=code, hard=hard, at=now))
+            if view.order.cancelling or view.order.closed:
+                return Turn(changes=changes)
+            return Turn(changes=changes + _after_decline(view, answer, context))
+        case _:
+            raise nonsense(key, answer)
+
+
+def _after_decline(view: OrderView, answer: outside.PaymentDeclined, context: Context) -> Changes:
+    note, now = f"payment declined ({answer.code})", context.now
+    if answer.hard:
+        return on_order(view, orders.RequestCancellation(reason=CancelReason.DECLINED, note=note, by="payment", at=now))
+    until = now + context.policy.payment_answer
+    return on_order(
+        view, orders.PlaceHold(reason=HoldReason.AWAITING_PAYMENT, note=note, by="payment", at=now, until=until)
+    )
+
+
+def begin_capture(view: OrderView, key: RunKey, context: Context) -> Turn:
+    identity = processes.fulfillment_id(key.order_id, key.part)
+    already = view.payment.open
+    amount = already.amount if already and already.amount else parcel_value(view, key.part)
+    command = payments.StartCapture(
+        fulfillment_id=identity, amount=amount, allowance=value_handed_over(view), at=context.now
+    )
+    changes = on_payment(view, command)
+    request = outside.CapturePayment(
+        key=f"{identity}:capture:{key.ordinal}", authorization=view.payment.reference or "", amount=amount
+    )
+    return Turn(changes=changes, request=request, inquire=not changes)
+
+
+def conclude_capture(view: OrderView, key: RunKey, answer: outside.Answer, context: Context) -> Turn:
+    identity, now = processes.fulfillment_id(key.order_id, key.part), context.now
+    match answer:
+        case outside.PaymentCaptured(reference=reference, amount=amount):
+            done = payments.RecordCaptured(fulfillment_id=identity, reference=reference, amount=amount, at=now)
+            return Turn(changes=on_payment(view, done))
+        case outside.Refused(code=code):
+            refused = payments.RecordCaptureRefused(fulfillment_id=identity, code=code, at=now)
+            hold = hold_unless_ending(
+                view, HoldReason.AWAITING_PAYMENT, f"capture refused ({code})", "payment", context
+            )
+            return Turn(changes=on_payment(view, refused) + hold)
+        case _:
+            raise nonsense(key, answer)
+
+
+def begin_void(view: OrderView, key: RunKey, context: Context) -> Turn:
+    changes = on_payment(view, payments.StartVoid(order_id=key.order_id, at=context.now))
+    request = outside.VoidPayment(key=f"{key.order_id}:void:{key.ordinal}", authorization=view.payment.reference or "")
+    return Turn(changes=changes, request=request, inquire=not changes)
+
+
+def conclude_void(view: OrderView, key: RunKey, answer: outside.Answer, context: Context) -> Turn:
+    match answer:
+        case outside.PaymentVoided(reference=reference):
+            return Turn(changes=on_payment(view, payments.RecordVoided(reference=reference, at=context.now)))
+        case outside.Refused(code=code):
+            return Turn(changes=on_payment(view, payments.RecordVoidRefused(code=code, at=context.now)))
+        case _:
+            raise nonsense(key, answer)
