@@ -1,0 +1,48 @@
+# `make` lists the targets. Everything runs in .venv, which is made and renewed when it is needed.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: venv-run ## carry all sample orders to their end and show what happened (ARGS="..." is passed on)
+	@$(BIN)/orderwright demo $(ARGS)
+
+.PHONY: test
+test: venv-dev ## run all tests (ARGS="-k word" and the like is passed on to pytest)
+	@$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup $(ARGS)
+
+.PHONY: check
+check: venv-dev ## the gate: format, lint, types, import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: bench
+bench: venv-run ## measure orders per second on this machine
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: fmt
+fmt: venv-dev ## format, and fix what ruff can fix
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock: ## renew requirements/*.lock from pyproject.toml (needs uv)
+	@tools/lock.sh
+
+.PHONY: clean
+clean: ## remove .venv, caches and builds (never data)
+	@rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: venv-run venv-dev
+venv-run venv-dev: venv-%:
+	@tools/venv.sh $*
