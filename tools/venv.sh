@@ -34,7 +34,7 @@ make_venv() {
         uv venv --quiet --python "$("$python" -c 'import sys; print(sys.executable)')" "$venv"
     elif ! "$python" -m venv "$venv" >"${TMPDIR:-/tmp}/orderwright-venv.$$" 2>&1; then
         rm -rf "$venv" "${TMPDIR:-/tmp}/orderwright-venv.$$"
-        refuse "$python has no working venv module; on Debian or Ubuntu: apt install python3-venv (or python${python##*python}-venv)."
+        refuse "$python has no working venv module; on Debian or Ubuntu: apt install ${python##*/}-venv."
     fi
     rm -f "${TMPDIR:-/tmp}/orderwright-venv.$$"
 }
