@@ -1,1 +1,1 @@
-"""Adapters on PostgreSQL, which holds the truth."""
+"""Everything that is kept in Postgres."""

@@ -1,0 +1,96 @@
+"""Connections to Postgres with a deadline on everything, and foreign errors translated at the border.
+
+Every session carries time-outs of its own (statement, lock, idle in transaction), the socket those of the kernel. A connection
+from the pool is checked only when it has been idle for a while: a check costs a round trip.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from domain.errors import OrderwrightError, Poison, StoreUnavailable
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_SOCKET = {
+    "connect_timeout": "3",
+    "tcp_user_timeout": "5000",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+}
+_SESSION = {
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    "idle_in_transaction_session_timeout": "10s",
+    "timezone": "UTC",
+}
+_IDLE_CHECK_S = 1.0
+_RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable)
+
+
+def conninfo(dsn: str, *, application: str = "orderwright", **session: str) -> str:
+    """The DSN with our time-outs filled in where it names none; `session` adds or overrides server settings."""
+    given = conninfo_to_dict(dsn)
+    settings = " ".join(f"-c {name}={value}" for name, value in {**_SESSION, **session}.items())
+    options = f"{settings} {given.pop('options', '') or ''}".strip()
+    return make_conninfo("", **{**_SOCKET, "application_name": application, **given, "options": options})
+
+
+class Database:
+    """A small pool of autocommit connections."""
+
+    def __init__(self, dsn: str, *, application: str = "orderwright", size: int = 4) -> None:
+        self.dsn = dsn
+        self._pid = os.getpid()
+        self._pool = ConnectionPool(
+            conninfo(dsn, application=application),
+            min_size=1,
+            max_size=size,
+            timeout=5.0,
+            reconnect_timeout=0.0,
+            kwargs={"autocommit": True},
+            check=_check_idle,
+            open=True,
+        )
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection for one use; its errors arrive as ours."""
+        if os.getpid() != self._pid:
+            raise RuntimeError("database connections do not survive a fork")
+        with translated(), self._pool.connection() as connection:
+            yield connection
+            connection.__dict__["used_at"] = time.monotonic()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._pool.close(timeout=2.0)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn psycopg's errors into ours."""
+    try:
+        yield
+    except OrderwrightError:
+        raise
+    except (*_RETRYABLE, pg.DiskFull, pg.TooManyConnections, pg.QueryCanceled, PoolTimeout) as error:
+        raise StoreUnavailable(f"the database refused for now ({type(error).__name__})") from error
+    except (pg.DataError, pg.IntegrityError, pg.ProgramLimitExceeded) as error:
+        raise Poison(f"the database will never take this ({type(error).__name__})") from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise StoreUnavailable(f"the database did not answer ({type(error).__name__})") from error
+
+
+def _check_idle(connection: Connection) -> None:
+    used_at = connection.__dict__.get("used_at", 0.0)
+    if time.monotonic() - used_at > _IDLE_CHECK_S:
+        ConnectionPool.check_connection(connection)

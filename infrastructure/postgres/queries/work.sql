@@ -1,0 +1,117 @@
+-- The work list: claims, announcements, orphans, holders.
+
+-- name: claim
+WITH due AS (
+    SELECT r.order_id, r.step, r.part, r.ordinal
+    FROM step_runs r
+    WHERE r.order_id = ANY (%(orders)b::text[]) AND r.step = ANY (%(steps)b::text[])
+      AND r.state = 'ready' AND r.due_at <= clock_timestamp()
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE step_runs r
+SET state = 'running', attempts = r.attempts + 1, holder = %(holder)s, epoch = nextval('epochs'),
+    first_tried_at = coalesce(r.first_tried_at, clock_timestamp())
+FROM due
+WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.part, due.ordinal)
+RETURNING r.order_id, r.step, r.part, r.ordinal, r.attempts, r.epoch, clock_timestamp()
+
+-- name: claim_due
+WITH due AS (
+    SELECT r.order_id, r.step, r.part, r.ordinal
+    FROM step_runs r
+    WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() AND r.due_at <= clock_timestamp()
+      AND r.step = ANY (%(steps)b::text[])
+    ORDER BY r.wake_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE step_runs r
+SET state = 'running', attempts = r.attempts + 1, holder = %(holder)s, epoch = nextval('epochs'),
+    first_tried_at = coalesce(r.first_tried_at, clock_timestamp())
+FROM due
+WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.part, due.ordinal)
+RETURNING r.order_id, r.step, r.part, r.ordinal, r.attempts, r.epoch, clock_timestamp()
+
+-- name: wake
+WITH due AS (
+    SELECT r.order_id, r.step, r.part, r.ordinal
+    FROM step_runs r
+    WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() AND r.due_at <= clock_timestamp()
+    ORDER BY r.wake_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE step_runs r
+SET wake_at = clock_timestamp() + interval '10 s'
+FROM due
+WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.part, due.ordinal)
+RETURNING r.step, r.order_id
+
+-- name: orphans
+WITH alive AS (
+    SELECT h.id
+    FROM holders h
+    WHERE h.expires_at > clock_timestamp()
+      AND (NOT h.has_beacon OR EXISTS (
+          SELECT FROM pg_locks l
+          WHERE l.locktype = 'advisory' AND l.classid = 7302 AND l.objid = h.id::oid AND l.objsubid = 2 AND l.granted
+            AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))
+), gone AS (
+    SELECT r.order_id, r.step, r.part, r.ordinal
+    FROM step_runs r
+    WHERE r.state = 'running' AND r.holder NOT IN (SELECT id FROM alive)
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE step_runs r
+SET state = 'ready', holder = NULL, epoch = NULL, due_at = clock_timestamp(), wake_at = clock_timestamp()
+FROM gone
+WHERE (r.order_id, r.step, r.part, r.ordinal) = (gone.order_id, gone.step, gone.part, gone.ordinal)
+
+-- name: register
+INSERT INTO holders (name, has_beacon, expires_at)
+VALUES (%(name)s, %(beacon)s, clock_timestamp() + %(lease)s)
+RETURNING id, epoch
+
+-- name: beacon
+SELECT pg_try_advisory_lock(7302, %(holder)s)
+
+-- name: renew
+UPDATE holders SET expires_at = clock_timestamp() + %(lease)s
+WHERE id = %(holder)s AND expires_at > clock_timestamp()
+RETURNING id
+
+-- name: give_back
+UPDATE step_runs r
+SET state = 'ready', attempts = r.attempts - 1, holder = NULL, epoch = NULL, due_at = clock_timestamp(), wake_at = clock_timestamp()
+WHERE r.holder = %(holder)s AND r.state = 'running'
+
+-- name: unregister
+DELETE FROM holders WHERE id = %(holder)s
+
+-- name: forget_holders
+DELETE FROM holders h
+WHERE h.expires_at < clock_timestamp() - interval '1 hour'
+  AND NOT EXISTS (SELECT FROM step_runs r WHERE r.holder = h.id)
+
+-- name: runs
+SELECT r.order_id, r.step, r.part, r.ordinal, r.state, r.attempts, r.due_at, r.wake_at, r.holder, r.epoch, r.last_error
+FROM step_runs r
+WHERE %(order)s::text IS NULL OR r.order_id = %(order)s
+ORDER BY r.order_id, r.due_at
+
+-- name: insert_missing
+INSERT INTO step_runs (order_id, step, part, ordinal, state, due_at, wake_at)
+SELECT w.order_id, w.step, w.part, w.ordinal, 'ready',
+    coalesce(w.due, clock_timestamp()), coalesce(w.due, clock_timestamp())
+FROM unnest(%(orders)b::text[], %(steps)b::text[], %(parts)b::integer[], %(ordinals)b::integer[], %(dues)b::timestamptz[])
+    AS w(order_id, step, part, ordinal, due)
+ON CONFLICT DO NOTHING
+
+-- name: dead_letters
+SELECT d.id, d.kind, d.order_id, d.step, d.part, d.ordinal, d.attempts, d.reason, d.origin, d.body, d.first_tried_at, d.died_at
+FROM dead_letters d
+ORDER BY d.id
+
+-- name: bury_message
+INSERT INTO dead_letters (kind, reason, origin, body, headers)
+VALUES ('message', %(reason)s, %(origin)s, %(body)s, %(headers)s)

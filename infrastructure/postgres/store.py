@@ -1,0 +1,151 @@
+"""The event store and the work list on Postgres, in one object because they change in one transaction."""
+
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from domain.errors import StoreUnavailable
+from domain.ports import Holder, RecordedEvent, Unit, Verdict
+from infrastructure.postgres.database import Connection, Database
+from infrastructure.postgres.queries import load
+from infrastructure.postgres.rows import AppendCall, recorded
+from infrastructure.postgres.watermark import LowWaterMark
+from infrastructure.postgres.work import WorkQueries
+
+_SQL = load("events")
+_APPEND_TRIES = 4
+
+
+class PostgresStore(WorkQueries):
+    """`domain.ports.EventStore` and `domain.ports.WorkList`. Thread-safe."""
+
+    def __init__(self, dsn: str, *, application: str = "orderwright", size: int = 4) -> None:
+        self._database = Database(dsn, application=application, size=size)
+        self._mark = LowWaterMark()
+        self._mark_lock = threading.Lock()
+        self._clock = _DatabaseClock()
+        super().__init__(self._database, self._clock.note)
+
+    def append(self, units: Sequence[Unit], *, holder: Holder | None = None) -> Sequence[Verdict]:
+        """See `domain.ports.EventStore.append`. A deadlock or a lock time-out is tried again: nothing was done outside."""
+        call = AppendCall(units, holder)
+        for attempt in range(1, _APPEND_TRIES + 1):
+            try:
+                with self._database.connection() as connection:
+                    return self._append(connection, call, len(units))
+            except StoreUnavailable as error:
+                if attempt == _APPEND_TRIES or "refused for now" not in error.reason:
+                    raise
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def transaction(self) -> Iterator["PostgresTransaction"]:
+        """A transaction that commits when the block ends and rolls back when it raises."""
+        with self._database.connection() as connection, connection.transaction():
+            yield PostgresTransaction(self, connection)
+
+    def read(self, streams: Mapping[str, int]) -> Sequence[RecordedEvent]:
+        """See `domain.ports.Reader.read`."""
+        with self._database.connection() as connection:
+            return self._read(connection, streams)
+
+    def read_orders(self, order_ids: Sequence[str]) -> Sequence[RecordedEvent]:
+        """See `domain.ports.Reader.read_orders`."""
+        with self._database.connection() as connection:
+            return recorded(connection.execute(_SQL["read_orders"], {"orders": list(order_ids)}, binary=True))
+
+    def read_all(
+        self, *, after: int, up_to: int | None = None, limit: int = 1000, category: str | None = None
+    ) -> Sequence[RecordedEvent]:
+        """See `domain.ports.Reader.read_all`."""
+        safe = self.low_water_mark() if up_to is None or up_to > self._mark.safe else up_to
+        arguments = {
+            "after": after,
+            "up_to": min(safe, up_to) if up_to is not None else safe,
+            "limit": limit,
+            "pattern": f"{category}-%",
+        }
+        statement = _SQL["read_all" if category is None else "read_category"]
+        with self._database.connection() as connection:
+            return recorded(connection.execute(statement, arguments, binary=True))
+
+    def low_water_mark(self) -> int:
+        """See `domain.ports.Reader.low_water_mark`."""
+        with self._mark_lock, self._database.connection() as connection:
+            head = _scalar(connection, "head")
+            holders = {row[0] for row in connection.execute(_SQL["appenders"])}
+            return self._mark.observe(head, holders)
+
+    def now(self) -> datetime:
+        """See `domain.ports.EventStore.now`."""
+        if not self._clock.is_fresh():
+            with self._database.connection() as connection:
+                self._clock.note(_scalar(connection, "now"))
+        return self._clock.now()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._database.close()
+
+    def _append(self, connection: Connection, call: AppendCall, count: int) -> Sequence[Verdict]:
+        verdicts = [Verdict(outcome="appended")] * count
+        for unit, outcome, stream, expected, current, at in connection.execute(
+            _SQL["append"], call.arguments(), binary=True
+        ):
+            if unit >= 0:
+                verdict = Verdict(outcome=outcome, stream=stream, expected=expected, current=current)
+                verdicts[unit] = call.refused.get(unit, verdict)
+            else:
+                self._clock.note(at)
+        return verdicts
+
+    def _read(self, connection: Connection, streams: Mapping[str, int]) -> list[RecordedEvent]:
+        arguments = {"streams": list(streams), "after": list(streams.values())}
+        return recorded(connection.execute(_SQL["read"], arguments, binary=True))
+
+
+class PostgresTransaction:
+    """`domain.ports.Transaction` on one connection."""
+
+    def __init__(self, store: PostgresStore, connection: Connection) -> None:
+        self._store = store
+        self._connection = connection
+
+    def lock(self, keys: Sequence[str]) -> None:
+        """Take the consistency keys; held until the commit."""
+        self._connection.execute(_SQL["lock"], {"keys": list(keys)})
+
+    def read(self, streams: Mapping[str, int]) -> Sequence[RecordedEvent]:
+        """As the store's `read`, seeing what was committed before the locks were granted."""
+        return self._store._read(self._connection, streams)  # noqa: SLF001 - the store's own other half
+
+    def append(self, units: Sequence[Unit], *, holder: Holder | None = None) -> Sequence[Verdict]:
+        """As the store's `append`, committed with the transaction."""
+        return self._store._append(self._connection, AppendCall(units, holder), len(units))  # noqa: SLF001 - as above
+
+
+class _DatabaseClock:
+    """The database's time, carried on by the monotonic clock between its answers."""
+
+    _FRESH_S = 60.0
+
+    def __init__(self) -> None:
+        self._offset: tuple[datetime, float] = (datetime.fromtimestamp(0, UTC), -1e9)
+
+    def note(self, at: datetime) -> None:
+        self._offset = (at, time.monotonic())
+
+    def is_fresh(self) -> bool:
+        return time.monotonic() - self._offset[1] < self._FRESH_S
+
+    def now(self) -> datetime:
+        at, noted = self._offset
+        return at + timedelta(seconds=time.monotonic() - noted)
+
+
+def _scalar(connection: Connection, name: str) -> Any:
+    row = connection.execute(_SQL[name], binary=True).fetchone()
+    return row[0] if row else None

@@ -1,0 +1,165 @@
+"""The work list on Postgres: claims, announcements, orphans, and the holders who claim.
+
+A holder is a row with an expiry by the database's clock and, on a direct connection, a beacon: a session advisory lock that the
+server itself ends when the process dies. A run whose holder has neither is an orphan and may be claimed anew at once; the epoch in
+the row then refuses whatever the former holder still tries to write.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from domain.errors import StoreUnavailable
+from domain.ports import Holder
+from domain.work import Run, RunKey, Step, Want
+from infrastructure.postgres.database import Connection, Database, conninfo, translated
+from infrastructure.postgres.queries import load
+
+_SQL = load("work")
+BODY_LIMIT = 64 * 1024
+
+
+class RunRow(NamedTuple):
+    """A row of the work list, for people and tests."""
+
+    key: RunKey
+    state: str
+    attempts: int
+    due_at: datetime
+    wake_at: datetime
+    holder: int | None
+    epoch: int | None
+    last_error: str | None
+
+
+class DeadLetter(NamedTuple):
+    """A row of `dead_letters`."""
+
+    id: int
+    kind: str
+    order_id: str | None
+    step: str | None
+    part: int | None
+    ordinal: int | None
+    attempts: int
+    reason: str
+    origin: str
+    body: bytes | None
+    first_tried_at: datetime | None
+    died_at: datetime
+
+
+class WorkQueries:
+    """The part of the store that implements `domain.ports.WorkList`."""
+
+    def __init__(self, database: Database, note_time: Callable[[datetime], None]) -> None:
+        self._work = database
+        self._note_time = note_time
+        self._beacons: dict[int, Connection] = {}
+
+    def claim(self, order_ids: Sequence[str], steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
+        """See `domain.ports.WorkList.claim`."""
+        return self._claim("claim", {"orders": list(order_ids), "steps": list(steps), "holder": holder.id})
+
+    def claim_due(self, limit: int, steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
+        """See `domain.ports.WorkList.claim_due`."""
+        return self._claim("claim_due", {"limit": limit, "steps": list(steps), "holder": holder.id})
+
+    def wake(self, limit: int) -> Sequence[tuple[Step, str]]:
+        """See `domain.ports.WorkList.wake`."""
+        return [(Step(step), order_id) for step, order_id in self._rows("wake", {"limit": limit})]
+
+    def orphans(self) -> int:
+        """See `domain.ports.WorkList.orphans`."""
+        with self._work.connection() as connection:
+            return connection.execute(_SQL["orphans"]).rowcount
+
+    def register(self, name: str, lease: timedelta) -> Holder:
+        """See `domain.ports.WorkList.register`. The beacon is lit before the row can be seen by others."""
+        beacon = self._open_beacon(lease)
+        with translated(), beacon.transaction():
+            arguments = {"name": name, "beacon": True, "lease": lease}
+            row = beacon.execute(_SQL["register"], arguments).fetchone()
+            if row is None:
+                raise StoreUnavailable("the holder was not registered")
+            holder = Holder(id=row[0], epoch=row[1])
+            beacon.execute(_SQL["beacon"], {"holder": holder.id})
+        self._beacons[holder.id] = beacon
+        return holder
+
+    def renew(self, holder: Holder, lease: timedelta) -> bool:
+        """See `domain.ports.WorkList.renew`. It goes over the beacon's connection, so a lost beacon is a lost lease."""
+        beacon = self._beacons.get(holder.id)
+        if beacon is None or beacon.closed:
+            return False
+        with translated():
+            renewed = beacon.execute(_SQL["renew"], {"holder": holder.id, "lease": lease}).fetchone()
+        return renewed is not None
+
+    def release(self, holder: Holder) -> int:
+        """See `domain.ports.WorkList.release`."""
+        with self._work.connection() as connection, connection.transaction():
+            count = connection.execute(_SQL["give_back"], {"holder": holder.id}).rowcount
+            connection.execute(_SQL["unregister"], {"holder": holder.id})
+        self.forget(holder)
+        return count
+
+    def forget(self, holder: Holder) -> None:
+        """Put out the beacon of a lease that was lost, without touching the database's rows."""
+        beacon = self._beacons.pop(holder.id, None)
+        if beacon is not None:
+            with suppress(psycopg.Error):
+                beacon.close()
+
+    def forget_holders(self) -> int:
+        """Delete the rows of holders that are long gone and hold nothing."""
+        with self._work.connection() as connection:
+            return connection.execute(_SQL["forget_holders"]).rowcount
+
+    def runs(self, order_id: str | None = None) -> list[RunRow]:
+        """The work list, or one order's part of it."""
+        rows = self._rows("runs", {"order": order_id})
+        return [RunRow(_key(row[:4]), *row[4:]) for row in rows]
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """All dead letters, oldest first."""
+        return [DeadLetter(*row) for row in self._rows("dead_letters", {})]
+
+    def bury_message(self, *, reason: str, origin: str, body: bytes, headers: dict[str, Any]) -> None:
+        """Keep a message that cannot be read where a person sees it; the body is cut at 64 KiB."""
+        arguments = {"reason": reason[:2000], "origin": origin, "body": body[:BODY_LIMIT], "headers": Jsonb(headers)}
+        with self._work.connection() as connection:
+            connection.execute(_SQL["bury_message"], arguments)
+
+    def want(self, wants: Iterable[Want]) -> int:
+        """Insert the rows that are missing, as `work rebuild` does; returns how many were."""
+        rows = [(w.key.order_id, w.key.step, w.key.part, w.key.ordinal, w.due) for w in wants]
+        names = ("orders", "steps", "parts", "ordinals", "dues")
+        arguments = {name: [row[index] for row in rows] for index, name in enumerate(names)}
+        with self._work.connection() as connection:
+            return connection.execute(_SQL["insert_missing"], arguments).rowcount
+
+    def _claim(self, name: str, arguments: dict[str, Any]) -> list[Run]:
+        rows = self._rows(name, arguments)
+        if rows:
+            self._note_time(rows[0][6])
+        return [Run(_key(row[:4]), row[4], row[5]) for row in rows]
+
+    def _rows(self, name: str, arguments: dict[str, Any]) -> list[tuple[Any, ...]]:
+        with self._work.connection() as connection:
+            return connection.execute(_SQL[name], arguments).fetchall()
+
+    def _open_beacon(self, lease: timedelta) -> Connection:
+        idle = f"{int(lease.total_seconds() * 1000)}ms"
+        dsn = conninfo(self._work.dsn, application="orderwright beacon", idle_session_timeout=idle)
+        with translated():
+            return psycopg.connect(dsn, autocommit=True)
+
+
+def _key(columns: Sequence[Any]) -> RunKey:
+    order_id, step, part, ordinal = columns
+    return RunKey(order_id, Step(step), part, ordinal)
