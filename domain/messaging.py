@@ -1,0 +1,78 @@
+"""The messaging port: what the pipeline asks of a broker, whichever it is.
+
+Messages are wake-ups. One that is lost, doubled, late or out of order costs a little work and never an order, so the port promises
+only this: what `publish` returned for has been taken by the broker, and what was not settled comes again.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+QUEUE_NAME = r"[a-z0-9_]{1,40}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """The wake-up itself: these orders may have work for this step."""
+
+    step: str
+    orders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outbound:
+    """A message to be sent to one queue."""
+
+    queue: str
+    body: bytes
+    content_type: str = "application/json"
+    message_id: str | None = None
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    headers: Mapping[str, object] = field(default_factory=dict)
+
+
+def _nothing() -> None:
+    """Settle a message that came from no broker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inbound:
+    """A message as it came, unread: bytes and labels of a stranger.
+
+    `settle` acknowledges it and `release` gives it back at once. Both may be called from any thread, return before the broker has
+    heard of it, and do nothing if the connection that brought the message is gone: then it comes again by itself.
+    """
+
+    queue: str
+    body: bytes
+    content_type: str | None = None
+    content_encoding: str | None = None
+    headers: Mapping[str, object] = field(default_factory=dict)
+    message_id: str | None = None
+    reply_to: str | None = None
+    correlation_id: str | None = None
+    settle: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
+    release: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
+
+
+class Publisher(Protocol):
+    """May be shared between threads."""
+
+    def publish(self, messages: Sequence[Outbound]) -> None:
+        """Return when all of them are confirmed; `BrokerUnavailable` means: not sent, send again."""
+
+    def depth(self, queue: str) -> int | None:
+        """How many messages wait in the queue; None if there is no such queue."""
+
+    def close(self) -> None: ...
+
+
+class Consumer(Protocol):
+    """Runs in a thread of its own, over outages of the broker, until it is stopped."""
+
+    def start(self, on_message: Callable[[Inbound], None]) -> None:
+        """Hand over every message that can be read, one at a time; `UndecodableMessage` raised by it refuses the message."""
+
+    def stop(self, timeout_s: float) -> bool:
+        """Take no more messages; what is not settled by now comes again. False if the thread did not end in time."""

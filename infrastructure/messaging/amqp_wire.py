@@ -1,0 +1,241 @@
+"""RabbitMQ: quorum queues, mandatory publishes, confirms for a whole batch at a time.
+
+py-amqp's own `confirm_publish` costs a round trip a message and takes any acknowledgement for the awaited one. Here a batch is sent
+whole and then every delivery tag must be confirmed; after a timeout the connection is worthless, because late confirmations of
+old tags may still arrive on it.
+"""
+
+import select
+import socket
+import ssl
+from collections.abc import Sequence
+from time import monotonic
+
+import amqp
+from amqp import method_framing
+from kombu.transport import pyamqp
+
+from domain.errors import BrokerUnavailable
+from domain.messaging import Outbound
+from infrastructure.messaging.settings import BrokerSettings
+from infrastructure.messaging.untyped import Untyped
+from infrastructure.messaging.wire import Wire
+
+HEADER_FRAME = 2
+
+
+def tolerant_frames(connection: Untyped, callback: Untyped) -> Untyped:
+    """A content header that py-amqp cannot read would end the connection and come again for ever: strip it to its fixed part.
+
+    The message then has no content type and is refused like any other stranger's.
+    """
+    on_frame = method_framing.frame_handler(connection, callback)
+
+    def on_any_frame(frame: tuple[int, int, bytes]) -> Untyped:
+        kind, channel, payload = frame
+        if kind == HEADER_FRAME and not _is_readable(payload):
+            frame = (kind, channel, bytes(payload[:12]) + b"\0\0")
+        return on_frame(frame)
+
+    return on_any_frame
+
+
+def _is_readable(header: bytes) -> bool:
+    try:
+        amqp.basic_message.Message().inbound_header(header)
+    except Exception:  # noqa: BLE001 - RecursionError, UnicodeDecodeError, struct.error, FrameSyntaxError, OverflowError ...
+        return False
+    return True
+
+
+class Channel(pyamqp.Channel):
+    """py-amqp decodes bodies by the codec that the sender names (punycode of 32 MB takes hours): never."""
+
+    def __init__(self, *args: Untyped, **kwargs: Untyped) -> None:
+        super().__init__(*args, **kwargs, auto_decode=False)
+
+
+class Connection(pyamqp.Connection):
+    Channel = Channel
+
+
+class Transport(pyamqp.Transport):
+    """Remembers the connection while it is being made, so that it can be cut then too."""
+
+    latest: Untyped = None
+
+    def Connection(self, **options: Untyped) -> Untyped:  # type: ignore[override]  # noqa: N802 - kombu's name
+        self.latest = Connection(**options)
+        return self.latest
+
+
+class Confirms:
+    """Which of the sent delivery tags the broker has not answered for, and which it refused."""
+
+    def __init__(self, channel: Untyped) -> None:
+        self._last = 0
+        self._open: set[int] = set()
+        self.refused = 0
+        self.returned: set[str] = set()
+        channel.events["basic_ack"].add(self._on_ack)
+        channel.events["basic_nack"].add(self._on_nack)
+        channel.events["basic_return"].add(self._on_return)
+        channel.confirm_select()
+
+    def expect_one(self) -> None:
+        self._last += 1
+        self._open.add(self._last)
+
+    @property
+    def missing(self) -> int:
+        return len(self._open)
+
+    def _answered(self, tag: int, multiple: bool) -> int:  # noqa: FBT001 - py-amqp passes it so
+        tags = {old for old in self._open if old <= tag} if multiple else self._open & {tag}
+        self._open -= tags
+        return len(tags)
+
+    def _on_ack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001
+        self._answered(tag, multiple)
+
+    def _on_nack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001
+        self.refused += self._answered(tag, multiple)
+
+    def _on_return(self, _error: Exception, _exchange: str, routing_key: str, _message: Untyped) -> None:
+        self.returned.add(routing_key)
+
+
+class AmqpWire(Wire):
+    transport_class = Transport
+
+    def __init__(self, settings: BrokerSettings, *, consuming: bool) -> None:
+        super().__init__(settings, consuming=consuming)
+        self._confirms: Confirms | None = None
+        self._blocked = False
+
+    def options(self) -> dict[str, Untyped]:
+        return {
+            "read_timeout": self.settings.io_timeout_s,  # bounds the synchronous methods, which py-amqp waits for without end
+            "write_timeout": self.settings.io_timeout_s,
+            "socket_settings": {socket.TCP_USER_TIMEOUT: 15_000} if hasattr(socket, "TCP_USER_TIMEOUT") else {},
+            "frame_handler": tolerant_frames,
+            "on_blocked": self._on_blocked,
+            "client_properties": {"product": "orderwright"},
+        }
+
+    def connection_arguments(self) -> dict[str, Untyped]:
+        tls = self.settings.url.startswith("amqps://")
+        return {"ssl": {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}} if tls else {}
+
+    def _on_blocked(self, _reason: str) -> None:
+        self._blocked = True
+
+    # --- queues -------------------------------------------------------------------------------------------------------------------
+
+    def declare_one(self, queue: str) -> None:
+        try:
+            self.channel.queue_declare(queue=queue, durable=True, auto_delete=False, arguments=self._arguments(queue))
+        except (
+            amqp.exceptions.PreconditionFailed
+        ):  # it exists with other arguments, the operator's choice: use it as it is
+            self.channel = self.new_channel()
+            self._confirms = None
+
+    def _arguments(self, queue: str) -> dict[str, Untyped]:
+        arguments: dict[str, Untyped] = {
+            "x-queue-type": "quorum",
+            "x-overflow": "reject-publish",
+            "x-max-length": self.settings.max_length,
+        }
+        if queue != self.settings.dead_queue:
+            arguments |= {
+                "x-delivery-limit": self.settings.delivery_limit,
+                "x-dead-letter-exchange": "",
+                "x-dead-letter-routing-key": self.settings.dead_queue,
+                "x-dead-letter-strategy": "at-least-once",
+            }
+        return arguments
+
+    def depth(self, queue: str) -> int | None:
+        channel = self.new_channel()  # asking for a queue that is not there costs the channel
+        try:
+            answer = channel.queue_declare(queue=queue, passive=True)
+        except amqp.exceptions.NotFound:
+            return None
+        channel.close()
+        return int(answer.message_count)
+
+    # --- sending ------------------------------------------------------------------------------------------------------------------
+
+    def transmit(self, messages: Sequence[Outbound]) -> set[str]:
+        confirms = self._confirms = self._confirms or Confirms(self.channel)
+        confirms.refused = 0
+        confirms.returned = set()
+        for message in messages:
+            confirms.expect_one()
+            self.put(message)
+        self._await(confirms)
+        if confirms.refused:
+            raise BrokerUnavailable(f"the broker refused {confirms.refused} of {len(messages)} messages (queue full)")
+        return confirms.returned
+
+    def _await(self, confirms: Confirms) -> None:
+        deadline = monotonic() + self.settings.confirm_timeout_s
+        while confirms.missing:
+            left = deadline - monotonic()
+            if left <= 0:
+                why = ": the broker blocks publishers (memory or disk alarm)" if self._blocked else ""
+                raise TimeoutError(
+                    f"{confirms.missing} messages not confirmed in {self.settings.confirm_timeout_s:g} s{why}"
+                )
+            self.transport.drain_events(self._raw, timeout=left)
+
+    # --- receiving ----------------------------------------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        return int(self._raw.transport.sock.fileno())
+
+    def drain(self) -> bool:
+        if not self._has_come():
+            return False
+        # With a timeout of 0 py-amqp would spin on a message that has come in half.
+        self.transport.drain_events(self._raw, timeout=self.settings.io_timeout_s)
+        return True
+
+    def _has_come(self) -> bool:
+        sock = self._raw.transport.sock
+        if isinstance(sock, ssl.SSLSocket) and sock.pending():
+            return True
+        poll = select.poll()
+        poll.register(sock, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def beat(self) -> None:
+        self.transport.heartbeat_check(self._raw)
+
+    # --- the end ------------------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        try:
+            if self._raw is not None and self._raw.connected:
+                self._raw.transport.sock.settimeout(1.0)
+                self._raw.close()
+        except Exception:  # noqa: BLE001, S110 - whatever it is, the connection ends in the next line
+            pass
+        self.collect()
+
+    def collect(self) -> None:
+        raw, self._raw = self._raw, None
+        if raw is not None:
+            raw.collect()
+        self._client = None
+
+    def cut(self) -> None:
+        connection = self.transport.latest if self.transport is not None else None
+        transport = getattr(connection, "_transport", None)
+        sock = getattr(transport, "sock", None)
+        if sock is not None:
+            try:
+                sock.shutdown(socket.SHUT_RDWR)
+            except OSError:  # it has just ended by itself
+                return

@@ -1,0 +1,87 @@
+"""Sends batches and returns when the broker has taken them."""
+
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self, TypeVar
+
+from domain.errors import BrokerUnavailable, Misconfigured, Poison
+from domain.messaging import Outbound
+from infrastructure.messaging.settings import checked_queues
+from infrastructure.messaging.wire import Wire
+
+T = TypeVar("T")
+
+
+class KombuPublisher:
+    """One connection of its own behind a lock, made at first use and again after every error.
+
+    An error on a connection that had been idle mostly means that the broker was restarted meanwhile, so the batch is tried once more on
+    a fresh one. A time-out is not tried again: the caller's patience is used up.
+    """
+
+    def __init__(self, new_wire: Callable[[], Wire]) -> None:
+        self._new_wire = new_wire
+        self._wire: Wire | None = None
+        self._lock = threading.Lock()
+
+    def publish(self, messages: Sequence[Outbound]) -> None:
+        if messages:
+            checked_queues({message.queue for message in messages})
+            self._do(lambda wire: wire.send(messages))
+
+    def declare(self, queues: Sequence[str]) -> None:
+        names = checked_queues(queues)
+        self._do(lambda wire: wire.declare(names))
+
+    def depth(self, queue: str) -> int | None:
+        checked_queues([queue])
+        return self._do(lambda wire: wire.depth(queue))
+
+    def close(self) -> None:
+        with self._lock:
+            wire, self._wire = self._wire, None
+            if wire is not None:
+                wire.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _do(self, work: Callable[[Wire], T]) -> T:
+        with self._lock:
+            if self._wire is None:
+                return self._attempt(work)
+            try:
+                return self._attempt(work)
+            except BrokerUnavailable as error:
+                if not isinstance(error.__cause__, Exception) or isinstance(error.__cause__, TimeoutError):
+                    raise
+            return self._attempt(work)
+
+    def _attempt(self, work: Callable[[Wire], T]) -> T:
+        try:
+            return work(self._connected())
+        except (Misconfigured, Poison):
+            raise
+        except BrokerUnavailable:
+            self._discard()
+            raise
+        except Exception as error:
+            self._discard()
+            raise BrokerUnavailable(f"{type(error).__name__}: {error}".strip()) from error
+
+    def _connected(self) -> Wire:
+        if self._wire is None:
+            self._wire = self._new_wire()
+            self._wire.open()
+        return self._wire
+
+    def _discard(self) -> None:
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.collect()

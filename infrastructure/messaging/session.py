@@ -1,0 +1,138 @@
+"""One generation of a consumer's connection: from connect to the first error.
+
+Acknowledgements carry their generation by belonging to this object: what is settled after its end goes nowhere, as it must, because the
+next connection does not know the old delivery tags.
+"""
+
+import logging
+import selectors
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from time import monotonic
+
+from kombu.message import Message
+
+from domain.errors import UndecodableMessage
+from domain.messaging import Inbound
+from infrastructure.messaging.hardening import Check
+from infrastructure.messaging.untyped import Untyped
+from infrastructure.messaging.waker import Waker
+from infrastructure.messaging.wire import Wire
+
+log = logging.getLogger(__name__)
+
+BEAT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handlers:
+    """What is done with a message."""
+
+    on_message: Callable[[Inbound], None]
+    on_unreadable: Callable[[Inbound, str], None]
+    check: Check
+
+
+class Session:
+    """Everything but `_settle_later` runs in the consumer's thread."""
+
+    def __init__(self, wire: Wire, waker: Waker, handlers: Handlers) -> None:
+        self.wire = wire
+        self.delivered = 0
+        self._waker = waker
+        self._handlers = handlers
+        self._settled: SimpleQueue[tuple[Message, bool]] = SimpleQueue()
+        self._selector = selectors.DefaultSelector()
+        self._next_beat = 0.0
+
+    def open(self, queues: Sequence[str], *, prefetch: int) -> None:
+        self.wire.open()
+        self._selector.register(self._waker.fileno(), selectors.EVENT_READ, self._waker.clear)
+        if (fileno := self.wire.fileno()) is not None:
+            self._selector.register(fileno, selectors.EVENT_READ, self.wire.on_readable)
+        self.wire.listen(self._waker.wake)
+        self.wire.consume(queues, prefetch=prefetch, on_message=self._receive)
+
+    def turn(self) -> None:
+        """One round of the loop: settle, beat, then hand over a message or wait for something to happen."""
+        self._settle()
+        if monotonic() >= self._next_beat:
+            self._next_beat = monotonic() + BEAT_S
+            self.wire.beat()
+        if not self.wire.drain():
+            for key, _ in self._selector.select(BEAT_S):
+                key.data()
+
+    def close(self) -> None:
+        try:
+            self._settle()
+            self.wire.close()
+        finally:
+            self._selector.close()
+
+    def collect(self) -> None:
+        self._selector.close()
+        self.wire.collect()
+
+    def _settle(self) -> None:
+        done: list[Message] = []
+        while True:
+            try:
+                message, back = self._settled.get_nowait()
+            except Empty:
+                break
+            if back and not message.acknowledged:
+                message.requeue()
+            elif not message.acknowledged and message not in done:
+                done.append(message)
+        if done:
+            self.wire.acknowledge(done)
+
+    def _settle_later(self, message: Message, *, back: bool) -> None:
+        self._settled.put((message, back))
+        self._waker.wake()
+
+    def _receive(self, queue: str, message: Message) -> None:
+        self.delivered += 1
+        inbound = self._inbound(queue, message)
+        reason = self._handlers.check(inbound)
+        if reason is None:
+            reason = self._hand_over(inbound)
+        if reason is not None:
+            log.warning("refused a message of %d bytes from %s: %s", len(inbound.body), queue, reason)
+            self._handlers.on_unreadable(inbound, reason)
+
+    def _hand_over(self, inbound: Inbound) -> str | None:
+        try:
+            self._handlers.on_message(inbound)
+        except UndecodableMessage as refusal:
+            return refusal.reason
+        except Exception as error:
+            log.exception("the handler of %s failed", inbound.queue)
+            return f"its handler failed: {type(error).__name__}"
+        return None
+
+    def _inbound(self, queue: str, message: Message) -> Inbound:
+        labels = message.properties
+        return Inbound(
+            queue=queue,
+            body=_bytes(message.body),
+            content_type=_text(message.content_type),
+            content_encoding=_text(message.content_encoding),
+            headers=message.headers,
+            message_id=_text(labels.get("message_id")),
+            reply_to=_text(labels.get("reply_to")),
+            correlation_id=_text(labels.get("correlation_id")),
+            settle=lambda: self._settle_later(message, back=False),
+            release=lambda: self._settle_later(message, back=True),
+        )
+
+
+def _bytes(body: Untyped) -> bytes:
+    return body.encode(errors="replace") if isinstance(body, str) else bytes(body or b"")
+
+
+def _text(label: object) -> str | None:
+    """A stranger's label may be of any type and size."""
+    return label[:255] if isinstance(label, str) else None

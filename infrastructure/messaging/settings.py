@@ -1,0 +1,73 @@
+"""What a broker connection can be told, checked before anything connects."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+from urllib.parse import urlsplit
+
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
+
+from domain.errors import Misconfigured
+from domain.messaging import QUEUE_NAME
+
+type_of_scheme: dict[str, Literal["amqp", "memory", "pgmq"]] = {
+    "amqp": "amqp",
+    "amqps": "amqp",
+    "memory": "memory",
+    "pgmq": "pgmq",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """`dsn` is the libpq DSN or URL of the database that holds the queues; only `pgmq://` without a host of its own needs it."""
+
+    url: str = field(repr=False)
+    dsn: str | None = field(default=None, repr=False)
+    dead_queue: str = "ow_dead"
+    body_limit: int = 262_144
+    confirm_timeout_s: float = 5.0
+    connect_timeout_s: float = 3.0
+    io_timeout_s: float = 5.0
+    heartbeat_s: int = 10
+    max_length: int = 100_000
+    delivery_limit: int = 1_000
+    visibility_timeout_s: int = 30
+    poll_interval_s: float = 1.0
+
+    @property
+    def kind(self) -> Literal["amqp", "memory", "pgmq"]:
+        scheme = urlsplit(self.url).scheme
+        try:
+            return type_of_scheme[scheme]
+        except KeyError:
+            raise Misconfigured(
+                f"broker URL with scheme {scheme!r}: use pgmq://, amqp://, amqps:// or memory:// "
+                "(other transports lose messages when a worker is killed)"
+            ) from None
+
+    @property
+    def postgres_dsn(self) -> str:
+        """The database behind `pgmq://`: the URL's own if it names one, else the given DSN."""
+        named = len(self.url) > len("pgmq://")
+        dsn = "postgresql" + self.url[len("pgmq") :] if named else self.dsn
+        if not dsn:
+            raise Misconfigured("pgmq:// needs the database's DSN: set it, or write pgmq://user:password@host/database")
+        try:
+            conninfo_to_dict(dsn)
+        except ProgrammingError:  # libpq's own message may repeat the password
+            raise Misconfigured(
+                "the database's DSN cannot be read: write key=value pairs or a postgresql:// URL"
+            ) from None
+        return dsn
+
+
+def checked_queues(queues: Iterable[str]) -> tuple[str, ...]:
+    """PGMQ maps punctuation to `_` and fails on long names, so names that could collide there are refused everywhere."""
+    names = tuple(queues)
+    for name in names:
+        if not re.fullmatch(QUEUE_NAME, name):
+            raise Misconfigured(f"queue name {name!r}: use 1 to 40 of a-z, 0-9 and _")
+    return names

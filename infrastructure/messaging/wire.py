@@ -1,0 +1,165 @@
+"""A wire: one kombu connection with one channel, used by one thread at a time.
+
+Everything that is alike for all brokers is here and goes through kombu's channel and consumer. A subclass says which transport, with
+which options, how a batch is confirmed, and how to tell that something may have come.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import ClassVar
+
+import kombu
+from kombu.message import Message
+
+from domain.errors import BrokerUnavailable
+from domain.messaging import Outbound
+from infrastructure.messaging.settings import BrokerSettings
+from infrastructure.messaging.untyped import Untyped
+
+OnMessage = Callable[[str, Message], None]
+
+
+class Wire(ABC):
+    """Lives from `open` to `close` or to its first error; it never reconnects."""
+
+    transport_class: ClassVar[type]
+
+    def __init__(self, settings: BrokerSettings, *, consuming: bool) -> None:
+        self.settings = settings
+        self.consuming = consuming
+        self._client: kombu.Connection | None = None
+        self._declared: set[str] = set()
+        self.transport: Untyped = None
+        self.channel: Untyped = None
+        self._raw: Untyped = None
+
+    def open(self) -> None:
+        # kombu's own `connect` sleeps and tries again, and its `connection` property reconnects behind our back: neither is used.
+        self._client = kombu.Connection(
+            self.url,
+            transport=self.transport_class,
+            connect_timeout=self.settings.connect_timeout_s,
+            heartbeat=self.settings.heartbeat_s if self.consuming else 0,
+            transport_options=self.options(),
+            **self.connection_arguments(),
+        )
+        self.transport = self._client.transport
+        self._raw = self.transport.establish_connection()
+        self.channel = self.new_channel()
+
+    @property
+    def url(self) -> str:
+        return self.settings.url
+
+    @abstractmethod
+    def options(self) -> dict[str, Untyped]:
+        """The transport options of kombu."""
+
+    def connection_arguments(self) -> dict[str, Untyped]:
+        return {}
+
+    def new_channel(self) -> Untyped:
+        return self.transport.create_channel(self._raw)
+
+    # --- queues -------------------------------------------------------------------------------------------------------------------
+
+    def declare(self, queues: Iterable[str]) -> None:
+        for queue in queues:
+            if queue not in self._declared:
+                self.declare_one(queue)
+                self._declared.add(queue)
+
+    def declare_one(self, queue: str) -> None:
+        self.channel.queue_declare(queue=queue, durable=True, auto_delete=False)
+
+    @abstractmethod
+    def depth(self, queue: str) -> int | None: ...
+
+    # --- sending ------------------------------------------------------------------------------------------------------------------
+
+    def send(self, messages: Sequence[Outbound]) -> None:
+        """Return when the broker has taken all of them. A queue that has vanished is declared again, once."""
+        self.declare({message.queue for message in messages})
+        homeless = self.transmit(messages)
+        if not homeless:
+            return
+        self._declared -= homeless
+        self.declare(homeless)
+        if still := self.transmit([message for message in messages if message.queue in homeless]):
+            raise BrokerUnavailable(f"queues vanish as they are declared: {', '.join(sorted(still))}")
+
+    @abstractmethod
+    def transmit(self, messages: Sequence[Outbound]) -> set[str]:
+        """Send and confirm. Return the queues that do not exist; what was for them was not sent."""
+
+    def put(self, message: Outbound) -> None:
+        labels = {
+            "message_id": message.message_id,
+            "correlation_id": message.correlation_id,
+            "reply_to": message.reply_to,
+        }
+        prepared = self.channel.prepare_message(
+            message.body,
+            content_type=message.content_type,
+            content_encoding="utf-8",
+            headers=dict(message.headers),
+            properties={"delivery_mode": 2, **{name: value for name, value in labels.items() if value is not None}},
+        )
+        self.channel.basic_publish(prepared, exchange="", routing_key=message.queue, mandatory=True)
+
+    # --- receiving ----------------------------------------------------------------------------------------------------------------
+
+    def consume(self, queues: Sequence[str], *, prefetch: int, on_message: OnMessage) -> None:
+        """One consumer a queue, so that a message tells which queue it came from, whatever its routing key says."""
+        self.declare(queues)
+        for queue in queues:
+            deliver = partial(on_message, queue)
+            kombu.Consumer(
+                self.channel,
+                [kombu.Queue(queue, no_declare=True)],
+                auto_declare=False,
+                prefetch_count=prefetch,
+                on_message=deliver,
+                on_decode_error=lambda message, _error, deliver=deliver: deliver(message),
+            ).consume()
+
+    @abstractmethod
+    def drain(self) -> bool:
+        """Hand over what is there, without waiting. False: nothing was."""
+
+    def acknowledge(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            message.ack()
+
+    def fileno(self) -> int | None:
+        """What to watch while there is nothing to drain."""
+        return None
+
+    def listen(self, ring: Callable[[], None]) -> None:
+        """`ring` may be called from another thread when something has come: for brokers without a file to watch."""
+        return
+
+    def on_readable(self) -> None:
+        """The file is readable."""
+        return
+
+    def beat(self) -> None:
+        """Called about once a second by the owner, also while it is busy."""
+        return
+
+    # --- the end ------------------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Part politely, within about a second. Safe on a broken wire."""
+        self.collect()
+
+    def collect(self) -> None:
+        """Drop everything without a word to the other side."""
+        client, self._client = self._client, None
+        if client is not None:
+            client.collect()
+
+    def cut(self) -> None:
+        """End a call that another thread is blocked in. The wire is useless afterwards."""
+        return
