@@ -135,6 +135,9 @@ class EmbeddedPostgres:
             return
         with self._layout.lock(timeout_s=START_TIMEOUT_S + STOP_TIMEOUT_S):
             self._owns = False
+            self._reap()
+            if self._layout.owner() != find_process(os.getpid()):
+                return  # our server had died, and what runs now was started by somebody else
             server = find_postmaster(self._layout)
             if server is not None and not stop_server(server, timeout_s=STOP_TIMEOUT_S):
                 raise Misconfigured(f"The PostgreSQL server {server.pid} does not stop; see {self._layout.log}.")
