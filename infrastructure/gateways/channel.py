@@ -71,9 +71,16 @@ class Channel:
             if not self._slots.acquire(timeout=limit.remaining_s):
                 raise Unavailable(f"{self._name}: all connections were busy for {self._deadline_s} s")
             try:
-                return self._talk(self._connection(limit), request, limit)
+                return self._talk(self._ready(limit), request, limit)
             finally:
                 self._slots.release()
+
+    def _ready(self, limit: Limit) -> Connection:
+        connection = self._connection(limit)
+        if limit.expired:
+            connection.close()
+            raise Unavailable(f"{self._name}: the time was up before anything was sent")
+        return connection
 
     def _connection(self, limit: Limit) -> Connection:
         connection = self._take_idle()

@@ -5,9 +5,9 @@ same fate in every run, whatever the order of the calls and however many process
 """
 
 from hashlib import blake2b
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Operation = Literal[
     "risk", "authorize", "capture", "void", "label", "refund_label", "hand_over", "track", "notify", "inquire"
@@ -48,6 +48,12 @@ class Faults(Strict):
     drop_after: Share = 0.0
     garbage: Share = 0.0
     drip: Share = 0.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if sum(getattr(self, fault) for fault in (*BEFORE_ACTING, *AFTER_ACTING)) > 1 + 1e-9:
+            raise ValueError("the shares of all faults together are at most 1")
+        return self
 
     def pick(self, draw: float) -> Fault | None:
         for fault in (*BEFORE_ACTING, *AFTER_ACTING):

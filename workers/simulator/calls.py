@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 from workers.simulator.behaviour import Fault, Operation
 from workers.simulator.bodies import Body
@@ -18,7 +19,7 @@ class Act:
     operation: Operation
     key: str
     body: Body
-    perform: Callable[[Scene, Body], Answer]
+    perform: Callable[[Scene, Any], Answer]  # takes the body of its operation
 
     @property
     def subject(self) -> str:

@@ -20,7 +20,7 @@ MAX_HEAD = 16_384
 MAX_BODY = 65_536
 
 _GARBAGE = (
-    b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 30\r\n\r\n<html><h1>Success!</h1></html>",
+    b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: 30\r\nconnection: close\r\n\r\n<html><h1>Success!</h1></html>",
     b'HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 18\r\n\r\n{"result": "captur',
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{}",
     b"\x15\x03\x01\x00\x02\x02\x16 this is not HTTP\r\n\r\n",

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 
+_FAULTS = ("unavailable", "too_many", "error_before", "lost_answer")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InProcessBehaviour:
@@ -31,9 +33,10 @@ class InProcessBehaviour:
     lost_answer: float = 0.0
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            if field.name.endswith("_share") and not 0 <= getattr(self, field.name) <= 1:
-                raise ValueError(f"{field.name} lies between 0 and 1")
+        shares = [field.name for field in fields(self) if field.name.endswith("_share")]
+        for name in (*shares, *_FAULTS):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} lies between 0 and 1")
 
     @property
     def is_faulty(self) -> bool:
@@ -49,7 +52,7 @@ class InProcessBehaviour:
 
     def fault(self, operation: str, key: str, attempt: int) -> str | None:
         draw = self.draw("fault", operation, key, attempt)
-        for name in ("unavailable", "too_many", "error_before", "lost_answer"):
+        for name in _FAULTS:
             draw -= getattr(self, name)
             if draw < 0:
                 return name
