@@ -4,8 +4,8 @@ A step returns a `Turn`: the events to append, by stream, and, where the outside
 anything; the shell appends the events (the intent among them) before it makes the request. A run is finished when the process
 manager no longer wants it, so a step never says "done".
 
-Steps that move stock (plan, hand over, cancel) say by `stock_needed` which stock streams must be at hand; the shell locks and
-loads them into the `StockBook` of the batch.
+Steps that move stock (plan, hand over, cancel) say by `stock_to_begin` and `stock_to_conclude` which stock streams must be at hand;
+the shell locks and loads them into the `StockBook` of the batch.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from domain.process import OrderView
 from domain.routing import Warehouse
 from domain.steps import ends, money, parcels, planning
 from domain.steps.parcels import tracking_interval
-from domain.steps.turn import Changes, Context, StockBook, StreamEvent, Turn, on_payment, parcel_stock
+from domain.steps.turn import Changes, Context, StockBook, StreamEvent, Turn, nonsense, on_payment, parcel_stock
 from domain.work import Run, RunKey, Step
 
 __all__ = [
@@ -29,7 +29,8 @@ __all__ = [
     "Turn",
     "begin",
     "conclude",
-    "stock_needed",
+    "stock_to_begin",
+    "stock_to_conclude",
     "tracking_interval",
     "unknown",
 ]
@@ -42,6 +43,8 @@ def begin(view: OrderView, run: Run, context: Context) -> Turn:
 
 def conclude(view: OrderView, run: Run, answer: outside.Answer, context: Context) -> Turn:
     """The second half, with the answer to the request of the first."""
+    if run.key.step not in _CONCLUDE:
+        raise nonsense(run.key, answer)
     return _CONCLUDE[run.key.step](view, run.key, answer, context)
 
 
@@ -53,20 +56,24 @@ def unknown(view: OrderView, run: Run, reason: str, now: datetime) -> Turn:
     return Turn(changes=on_payment(view, command))
 
 
-def stock_needed(view: OrderView, key: RunKey, warehouses: Sequence[Warehouse]) -> set[str]:
-    """The stock streams that `begin` or `conclude` of this run will decide upon."""
+def stock_to_begin(view: OrderView, key: RunKey, warehouses: Sequence[Warehouse]) -> set[str]:
+    """The stock streams that `begin` of this run decides upon."""
     order = view.order
+    waiting = {processes.stock_stream(b.warehouse, b.units.sku) for b in order.backorders}
     match key.step:
         case Step.ALLOCATE:
             skus = {units.sku for units in order.to_plan()}
-            return {processes.stock_stream(warehouse.id, sku) for warehouse in warehouses for sku in skus}
-        case Step.HAND_OVER:
-            return parcel_stock(view, key.part)
+            return waiting | {processes.stock_stream(warehouse.id, sku) for warehouse in warehouses for sku in skus}
         case Step.CANCEL:
-            waiting = {processes.stock_stream(b.warehouse, b.units.sku) for b in order.backorders}
-            return waiting.union(*(parcel_stock(view, number) for number in view.fulfillments))
+            open_parcels = [n for n, f in view.fulfillments.items() if not (f.handed_over or f.stood_down)]
+            return waiting.union(*(parcel_stock(view, number) for number in open_parcels))
         case _:
             return set()
+
+
+def stock_to_conclude(view: OrderView, key: RunKey) -> set[str]:
+    """The stock streams that `conclude` of this run decides upon."""
+    return parcel_stock(view, key.part) if key.step is Step.HAND_OVER else set()
 
 
 _BEGIN: Mapping[Step, Callable[[OrderView, RunKey, Context], Turn]] = {

@@ -27,7 +27,7 @@ def begin_notify(view: OrderView, key: RunKey, _context: Context) -> Turn:
             template = "parcel_shipped"
             tracking = view.fulfillments[key.part].tracking or ""
             facts: tuple[tuple[str, str], ...] = (("tracking", tracking),)
-        case Template.CANCELLED:
+        case number if number > Template.CANCELLED:
             template, facts = "order_cancelled", (("reason", str(view.order.cancel_reason)),)
         case _:
             template, facts = "payment_declined", ()
@@ -57,7 +57,7 @@ def begin_cancel(view: OrderView, _key: RunKey, context: Context) -> Turn:
     handed_over = view.handed_over()
     changes = on_order(view, orders.CancelOpenLines(handed_over=handed_over, at=context.now))
     for number, parcel in sorted(view.fulfillments.items()):
-        if parcel.created is None or parcel.stood_down or parcel.past_pivot():
+        if parcel.created is None or parcel.stood_down or parcel.handed_over:
             continue
         changes += on_fulfillment(view, number, fulfillments.StandDown(reason="cancelled", at=context.now))
         for stream in sorted(parcel_stock(view, number)):
@@ -69,6 +69,9 @@ def begin_expire(view: OrderView, key: RunKey, context: Context) -> Turn:
     held = [reason for reason, hold in view.order.holds.items() if hold.ordinal == key.ordinal]
     if not held:
         return Turn()
+    if not view.order.to_plan() and len(view.handed_over()) == len(view.order.assignments):
+        release = orders.ReleaseHold(reason=held[0], note="nothing is left to hold", by="timer", at=context.now)
+        return Turn(changes=on_order(view, release))
     reason = CancelReason.DECLINED if held[0] is HoldReason.AWAITING_PAYMENT else CancelReason.EXPIRED
     command = orders.RequestCancellation(
         reason=reason,

@@ -8,10 +8,10 @@ from domain import order as orders
 from domain import outside
 from domain import payment as payments
 from domain import process as processes
-from domain.order import CancelReason, HoldReason
+from domain.order import CancelReason, HoldReason, PlaceHold
 from domain.pricing import parcel_value, value_handed_over
 from domain.process import OrderView
-from domain.steps.turn import Changes, Context, Turn, accepted, hold_unless_ending, nonsense, on_order, on_payment
+from domain.steps.turn import Changes, Context, Turn, accepted, held_by, nonsense, on_order, on_payment
 from domain.work import RunKey
 
 
@@ -57,7 +57,7 @@ def conclude_authorize(view: OrderView, key: RunKey, answer: outside.Answer, con
             return Turn(changes=on_payment(view, command))
         case outside.PaymentDeclined(code=code, hard=hard):
             changes = on_payment(view, payments.RecordDeclined(code=code, hard=hard, at=now))
-            if view.order.cancelling or view.order.closed:
+            if not changes or view.order.cancelling or view.order.closed:
                 return Turn(changes=changes)
             return Turn(changes=changes + _after_decline(view, answer, context))
         case _:
@@ -96,10 +96,8 @@ def conclude_capture(view: OrderView, key: RunKey, answer: outside.Answer, conte
             return Turn(changes=on_payment(view, done))
         case outside.Refused(code=code):
             refused = payments.RecordCaptureRefused(fulfillment_id=identity, code=code, at=now)
-            hold = hold_unless_ending(
-                view, HoldReason.AWAITING_PAYMENT, f"capture refused ({code})", "payment", context
-            )
-            return Turn(changes=on_payment(view, refused) + hold)
+            hold = PlaceHold(reason=HoldReason.AWAITING_PAYMENT, note=f"capture refused ({code})", by="payment", at=now)
+            return Turn(changes=held_by(view, on_payment(view, refused), hold))
         case _:
             raise nonsense(key, answer)
 

@@ -6,13 +6,13 @@ from domain import fulfillment as fulfillments
 from domain import outside
 from domain import process as processes
 from domain import stock as stocks
-from domain.order import HoldReason
+from domain.order import HoldReason, PlaceHold
 from domain.process import OrderView
 from domain.steps.turn import (
     Context,
     Turn,
     accepted,
-    hold_unless_ending,
+    held_by,
     nonsense,
     on_fulfillment,
     on_stock,
@@ -44,8 +44,10 @@ def conclude_label(view: OrderView, key: RunKey, answer: outside.Answer, context
             return Turn(changes=on_fulfillment(view, key.part, bought))
         case outside.Refused(code=code):
             refused = fulfillments.RecordLabelRefused(code=code, at=context.now)
-            hold = hold_unless_ending(view, HoldReason.INCORRECT_ADDRESS, f"label refused ({code})", "carrier", context)
-            return Turn(changes=on_fulfillment(view, key.part, refused) + hold)
+            hold = PlaceHold(
+                reason=HoldReason.INCORRECT_ADDRESS, note=f"label refused ({code})", by="carrier", at=context.now
+            )
+            return Turn(changes=held_by(view, on_fulfillment(view, key.part, refused), hold))
         case _:
             raise nonsense(key, answer)
 
@@ -71,8 +73,8 @@ def conclude_hand_over(view: OrderView, key: RunKey, answer: outside.Answer, con
             return Turn(changes=changes)
         case outside.Refused(code=code):
             refused = fulfillments.RecordHandOverRefused(code=code, at=context.now)
-            hold = hold_unless_ending(view, HoldReason.OTHER, f"hand-over refused ({code})", "carrier", context)
-            return Turn(changes=on_fulfillment(view, key.part, refused) + hold)
+            hold = PlaceHold(reason=HoldReason.OTHER, note=f"hand-over refused ({code})", by="carrier", at=context.now)
+            return Turn(changes=held_by(view, on_fulfillment(view, key.part, refused), hold))
         case _:
             raise nonsense(key, answer)
 

@@ -15,7 +15,6 @@ from domain import payment as payments
 from domain import process as processes
 from domain import stock as stocks
 from domain.errors import Poison
-from domain.order import HoldReason
 from domain.process import OrderStreamEvent, OrderView, Policy
 from domain.routing import Warehouse
 from domain.work import RunKey
@@ -44,6 +43,14 @@ class StockBook:
         """Move on by events that will be appended."""
         state, version = self._entries[stream]
         self._entries[stream] = (stocks.fold(events, state), version + len(events))
+
+    def entries(self) -> dict[str, tuple[stocks.Stock, int]]:
+        """A copy of all states and versions, to keep or to go back to."""
+        return dict(self._entries)
+
+    def go_back(self, entries: Mapping[str, tuple[stocks.Stock, int]]) -> None:
+        """Forget what was applied since `entries` was taken."""
+        self._entries = dict(entries)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,10 +112,11 @@ def nonsense(key: RunKey, answer: outside.Answer) -> Poison:
     return Poison(f"{key}: {type(answer).__name__} is no answer to this step")
 
 
-def hold_unless_ending(view: OrderView, reason: HoldReason, note: str, by: str, context: Context) -> Changes:
-    if view.order.cancelling or view.order.closed:
-        return ()
-    return on_order(view, orders.PlaceHold(reason=reason, note=note, by=by, at=context.now))
+def held_by(view: OrderView, refusal: Changes, hold: orders.PlaceHold) -> Changes:
+    """A refusal and the hold that follows from it: none if the refusal was known, or if the order is ending anyway."""
+    if not refusal or view.order.cancelling or view.order.closed:
+        return refusal
+    return refusal + on_order(view, hold)
 
 
 def parcel_stock(view: OrderView, number: int) -> set[str]:

@@ -108,6 +108,14 @@ class WorkQueries:
         self.forget(holder)
         return count
 
+    def disown(self, holder: int, held: Iterable[tuple[RunKey, int]]) -> int:
+        """Give back the runs that are the holder's here and that it does not know of; returns how many."""
+        rows = [(key.order_id, key.step, key.part, key.ordinal, epoch) for key, epoch in held]
+        names = ("orders", "steps", "parts", "ordinals", "epochs")
+        arguments: dict[str, Any] = {name: [row[index] for row in rows] for index, name in enumerate(names)}
+        with self._work.connection() as connection:
+            return connection.execute(_SQL["disown"], {**arguments, "holder": holder}).rowcount
+
     def forget(self, holder: Holder) -> None:
         """Put out the beacon of a lease that was lost, without touching the database's rows."""
         beacon = self._beacons.pop(holder.id, None)

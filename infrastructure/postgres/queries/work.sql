@@ -85,6 +85,15 @@ UPDATE step_runs r
 SET state = 'ready', attempts = r.attempts - 1, holder = NULL, epoch = NULL, due_at = clock_timestamp(), wake_at = clock_timestamp()
 WHERE r.holder = %(holder)s AND r.state = 'running'
 
+-- name: disown
+UPDATE step_runs r
+SET state = 'ready', holder = NULL, epoch = NULL, due_at = clock_timestamp(), wake_at = clock_timestamp()
+WHERE r.holder = %(holder)s AND r.state = 'running'
+  AND NOT EXISTS (
+      SELECT FROM unnest(%(orders)b::text[], %(steps)b::text[], %(parts)b::integer[], %(ordinals)b::integer[], %(epochs)b::bigint[])
+          AS h(order_id, step, part, ordinal, epoch)
+      WHERE (h.order_id, h.step, h.part, h.ordinal, h.epoch) = (r.order_id, r.step, r.part, r.ordinal, r.epoch))
+
 -- name: unregister
 DELETE FROM holders WHERE id = %(holder)s
 

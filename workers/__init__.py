@@ -1,0 +1,1 @@
+"""The imperative shell: one long-running role a module, and the command line."""

@@ -1,0 +1,96 @@
+"""The relay: the clock and the safety net of the work list.
+
+It announces what is due and was not claimed: retries and timers whose time has come, runs whose first announcement was lost with a
+crash or a wiped broker. It makes the runs of vanished holders ready again. Any number of relays may run; two cost doubled wake-ups.
+
+When a queue already holds many frames, workers are behind and more wake-ups would only pile up: the rows are left for later.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from domain.errors import BrokerUnavailable, StoreUnavailable
+from domain.ports import WorkList
+from workers.batch import Announce
+
+log = structlog.get_logger()
+
+
+class RelayStore(WorkList, Protocol):
+    """What a relay needs of the store."""
+
+    def forget_holders(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelaySettings:
+    """`interval_s` between looks when nothing is due; `full_at`: frames in a queue that count as a backlog."""
+
+    interval_s: float = 0.25
+    orphans_every_s: float = 1.0
+    tidy_every_s: float = 60.0
+    limit: int = 2000
+    full_at: int = 50
+
+
+class Relay:
+    """`run` returns when it was stopped."""
+
+    def __init__(
+        self,
+        store: RelayStore,
+        announce: Announce,
+        backlog: Callable[[], int | None],
+        settings: RelaySettings | None = None,
+    ) -> None:
+        self._store = store
+        self._announce = announce
+        self._backlog = backlog
+        self._settings = settings or RelaySettings()
+        self._stop = threading.Event()
+        self._orphans_at = 0.0
+        self._tidied_at = 0.0
+        self.announced = 0
+
+    def stop(self) -> None:
+        """Ask the relay to end after this look."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Look at the work list again and again."""
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                busy = self.look()
+                failures = 0
+            except (StoreUnavailable, BrokerUnavailable) as error:
+                failures += 1
+                busy = False
+                log.warning("relay waits", reason=error.reason, failures=failures)
+            pause = self._settings.interval_s * 2 ** min(failures, 4)
+            self._stop.wait(0.0 if busy else pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
+
+    def look(self) -> bool:
+        """One look. True: there was a full load, so look again at once."""
+        now = time.monotonic()
+        if now - self._orphans_at >= self._settings.orphans_every_s:
+            self._orphans_at = now
+            orphans = self._store.orphans()
+            if orphans:
+                log.warning("runs of vanished workers are ready again", runs=orphans)
+        if now - self._tidied_at >= self._settings.tidy_every_s:
+            self._tidied_at = now
+            self._store.forget_holders()
+        backlog = self._backlog()
+        if backlog is not None and backlog >= self._settings.full_at:
+            return False
+        due = self._store.wake(self._settings.limit)
+        self._announce(due)
+        self.announced += len(due)
+        return len(due) == self._settings.limit
