@@ -250,26 +250,20 @@ def _start(
     if fulfillment.open:
         return []
     identity = fulfillment.created.fulfillment_id if fulfillment.created else ""
-    match command:
-        case StartLabel(at=at):
-            if fulfillment.stood_down:
-                raise CommandRefused("the fulfillment was stood down")
-            if fulfillment.tracking:
-                return []
-            ordinal = fulfillment.labels + 1
-            return [LabelStarted(key=f"{identity}:label:{ordinal}", ordinal=ordinal, at=at)]
-        case StartHandOver(at=at):
-            if fulfillment.stood_down:
-                raise CommandRefused("the fulfillment was stood down")
-            if not fulfillment.tracking:
-                raise CommandRefused("the parcel has no label")
-            ordinal = fulfillment.hand_overs + 1
-            started = HandOverStarted(key=f"{identity}:scan:{ordinal}", ordinal=ordinal, at=at)
-            return [] if fulfillment.handed_over else [started]
-        case StartLabelRefund(at=at):
-            if not fulfillment.stood_down or not fulfillment.tracking or fulfillment.label_refund:
-                return []
-            return [LabelRefundStarted(key=f"{identity}:label-refund", at=at)]
+    if isinstance(command, StartLabelRefund):
+        owed = fulfillment.stood_down and fulfillment.tracking and not fulfillment.label_refund
+        return [LabelRefundStarted(key=f"{identity}:label-refund", at=command.at)] if owed else []
+    if fulfillment.stood_down:
+        raise CommandRefused("the fulfillment was stood down")
+    if isinstance(command, StartLabel):
+        ordinal = fulfillment.labels + 1
+        label = LabelStarted(key=f"{identity}:label:{ordinal}", ordinal=ordinal, at=command.at)
+        return [] if fulfillment.tracking else [label]
+    if not fulfillment.tracking:
+        raise CommandRefused("the parcel has no label")
+    ordinal = fulfillment.hand_overs + 1
+    scan = HandOverStarted(key=f"{identity}:scan:{ordinal}", ordinal=ordinal, at=command.at)
+    return [] if fulfillment.handed_over else [scan]
 
 
 def _record_label(command: RecordLabel | RecordLabelRefused, fulfillment: Fulfillment) -> Sequence[FulfillmentEvent]:
@@ -295,11 +289,13 @@ def _record_hand_over(
 
 
 def _stand_down(command: StandDown, fulfillment: Fulfillment) -> Sequence[FulfillmentEvent]:
-    if fulfillment.past_pivot():
+    if fulfillment.stood_down:
+        return []
+    if fulfillment.handed_over:
         raise CommandRefused("the carrier has the parcel")
     if fulfillment.open:
         raise CommandRefused(f"the carrier's answer is awaited ({fulfillment.open_key})")
-    return [] if fulfillment.stood_down else [StoodDown(reason=command.reason, at=command.at)]
+    return [StoodDown(reason=command.reason, at=command.at)]
 
 
 def _record_label_refund(command: RecordLabelRefund, fulfillment: Fulfillment) -> Sequence[FulfillmentEvent]:

@@ -6,7 +6,7 @@ Every unit of a line is at any time exactly one of: cancelled, assigned to a ful
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, assert_never
 
@@ -29,7 +29,7 @@ from domain.order_events import (
     RiskAssessed,
     ShippingPolicy,
 )
-from domain.values import Units
+from domain.values import Money, Units
 
 __all__ = [
     "DECIDER",
@@ -123,7 +123,10 @@ class RequestCancellation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CancelOpenLines:
-    """Cancels every unit that is not handed over; the caller stands the other fulfillments down in the same append."""
+    """Cancels every unit that is not handed over; the caller stands the other fulfillments down in the same append.
+
+    The carrier may have taken everything since the cancellation was requested: then it is refused.
+    """
 
     handed_over: frozenset[str]
     at: datetime
@@ -159,11 +162,11 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What the next decision needs."""
+    """What the next decision needs. `planned_at` None: plan at once, be it for the first time or because a hold has ended."""
 
     placed: OrderPlaced | None = None
     risk: Literal["approve", "review", "reject"] | None = None
-    holds: Mapping[HoldReason, Hold] = ()  # type: ignore[assignment]
+    holds: Mapping[HoldReason, Hold] = field(default_factory=dict)
     holds_placed: int = 0
     plans: int = 0
     planned_at: datetime | None = None
@@ -172,6 +175,7 @@ class Order:
     cancelling: CancelReason | None = None
     cancel_reason: CancelReason | None = None
     cancelled: tuple[Units, ...] = ()
+    cancellations: int = 0
     closed: Literal["delivered", "partially_delivered", "cancelled"] | None = None
 
     def unplanned(self) -> tuple[Units, ...]:
@@ -228,16 +232,15 @@ def evolve(order: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PL
     """The order after one event."""
     match event:
         case OrderPlaced():
-            return replace(order, placed=event, holds={})
+            return replace(order, placed=event)
         case RiskAssessed():
             return replace(order, risk=event.decision)
         case HoldPlaced():
             hold = Hold(ordinal=order.holds_placed + 1, until=event.until)
             return replace(order, holds={**order.holds, event.reason: hold}, holds_placed=hold.ordinal)
         case HoldReleased():
-            return replace(
-                order, holds={reason: hold for reason, hold in order.holds.items() if reason != event.reason}
-            )
+            holds = {reason: hold for reason, hold in order.holds.items() if reason != event.reason}
+            return replace(order, holds=holds, planned_at=None)
         case FulfillmentPlanned():
             return replace(
                 order,
@@ -249,13 +252,14 @@ def evolve(order: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PL
         case CancellationRequested():
             return replace(order, cancelling=event.reason, holds={})
         case CancellationRefused():
-            return order
+            return replace(order, cancelling=None)
         case LinesCancelled():
             return replace(
                 order,
                 cancelling=None,
                 cancel_reason=event.reason,
                 cancelled=order.cancelled + event.units,
+                cancellations=order.cancellations + 1,
                 assignments=tuple(a for a in order.assignments if a.fulfillment_id not in event.stood_down),
                 backorders=(),
             )
@@ -267,19 +271,36 @@ def evolve(order: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PL
 
 def _place(placed: OrderPlaced, order: Order) -> Sequence[OrderEvent]:
     if order.placed is None:
+        _check(placed)
         return [placed]
     if order.placed.content_hash == placed.content_hash:
         return []
     raise CommandRefused("an order with this key and other content was accepted before", field="order_id")
 
 
+def _check(placed: OrderPlaced) -> None:
+    """What the money rests on: lines that can be divided into parcels and that add up to the total."""
+    lines = placed.lines
+    if not lines:
+        raise CommandRefused("an order needs at least one line", field="lines")
+    if len({line.number for line in lines}) < len(lines):
+        raise CommandRefused("two lines have the same number", field="lines")
+    if any(line.quantity < 1 or line.amount < 0 for line in lines) or placed.shipping.amount < 0:
+        raise CommandRefused("quantities start at 1, amounts at 0", field="lines")
+    amounts = Money(amount=sum(line.amount for line in lines), currency=placed.total.currency)
+    if placed.shipping.currency != placed.total.currency or amounts + placed.shipping != placed.total:
+        raise CommandRefused("the lines and the shipping do not add up to the total", field="total")
+
+
 def _record_risk(command: RecordRisk, order: Order) -> Sequence[OrderEvent]:
     if order.risk is not None:
         return []
     assessed = RiskAssessed(decision=command.decision, score=command.score, reasons=command.reasons, at=command.at)
-    if order.cancelling or order.closed or command.decision == "approve":
+    if order.cancelling or not order.to_plan() or command.decision == "approve":
         return [assessed]
     note = ", ".join(command.reasons)
+    if command.decision == "review" and HoldReason.HIGH_RISK_OF_FRAUD in order.holds:
+        return [assessed]
     if command.decision == "review":
         return [assessed, HoldPlaced(reason=HoldReason.HIGH_RISK_OF_FRAUD, note=note, by="risk", at=command.at)]
     return [assessed, CancellationRequested(reason=CancelReason.FRAUD, note=note, by="risk", at=command.at)]
@@ -305,6 +326,8 @@ def _plan(command: PlanFulfillment, order: Order) -> Sequence[OrderEvent]:
         raise CommandRefused(f"the order is held ({', '.join(order.holds)})")
     if order.cancelling or order.closed:
         raise CommandRefused("the order is being cancelled or closed")
+    if order.plans and not command.assignments and not command.missing and command.backorders == order.backorders:
+        return []
     covered: Counter[int] = Counter()
     for units in [*_assigned(command.assignments), *(b.units for b in command.backorders), *command.missing]:
         covered[units.line] += units.quantity
@@ -323,21 +346,28 @@ def _assigned(assignments: Sequence[Assignment]) -> list[Units]:
 
 
 def _request_cancellation(command: RequestCancellation, order: Order) -> Sequence[OrderEvent]:
-    if order.cancelling or order.closed == "cancelled":
+    if order.cancelling or _is_cancelled(order):
         return []
-    if order.closed or not _open_units(order, command.handed_over):
-        why = (
-            "everything was handed over to the carrier" if not order.closed else f"the order is closed ({order.closed})"
-        )
-        refused = CancellationRefused(reason=command.reason, why=why, offered="return", by=command.by, at=command.at)
-        return [refused]
+    if not _open_units(order, command.handed_over):
+        return [_refused(command.reason, command.by, command.at)]
     return [CancellationRequested(reason=command.reason, note=command.note, by=command.by, at=command.at)]
+
+
+def _is_cancelled(order: Order) -> bool:
+    return not order.assignments and not order.to_plan()
+
+
+def _refused(reason: CancelReason, by: str, at: datetime) -> CancellationRefused:
+    why = "everything was handed over to the carrier"
+    return CancellationRefused(reason=reason, why=why, offered="return", by=by, at=at)
 
 
 def _cancel_open_lines(command: CancelOpenLines, order: Order) -> Sequence[OrderEvent]:
     if order.cancelling is None:
         return []
     units = _open_units(order, command.handed_over)
+    if not units:
+        return [_refused(order.cancelling, "carrier", command.at)]
     stood_down = tuple(a.fulfillment_id for a in order.assignments if a.fulfillment_id not in command.handed_over)
     return [LinesCancelled(units=units, stood_down=stood_down, reason=order.cancelling, at=command.at)]
 
@@ -358,4 +388,4 @@ def _close(command: CloseOrder, order: Order) -> Sequence[OrderEvent]:
     return [OrderClosed(outcome="partially_delivered" if order.cancelled else "delivered", at=command.at)]
 
 
-DECIDER: Decider[OrderCommand, Order, OrderEvent] = Decider(initial=Order(holds={}), decide=decide, evolve=evolve)
+DECIDER: Decider[OrderCommand, Order, OrderEvent] = Decider(initial=Order(), decide=decide, evolve=evolve)

@@ -5,7 +5,7 @@ ordinal, never from the attempt. One operation is open at a time. `captured <= a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal, assert_never
 
@@ -132,18 +132,8 @@ class RecordUnknown:
     at: datetime
 
 
-PaymentCommand = (
-    StartAuthorization
-    | RecordAuthorized
-    | RecordDeclined
-    | StartCapture
-    | RecordCaptured
-    | RecordCaptureRefused
-    | StartVoid
-    | RecordVoided
-    | RecordVoidRefused
-    | RecordUnknown
-)
+_Result = RecordAuthorized | RecordDeclined | RecordCaptured | RecordCaptureRefused | RecordVoided | RecordVoidRefused
+PaymentCommand = StartAuthorization | StartCapture | StartVoid | RecordUnknown | _Result
 
 
 # --- state ---
@@ -171,9 +161,9 @@ class Payment:
     reference: str | None = None
     expires_at: datetime | None = None
     declined: Literal["hard", "soft"] | None = None
-    captured: Mapping[str, Money] = ()  # type: ignore[assignment]
-    captures: Mapping[str, int] = ()  # type: ignore[assignment]
-    capture_failed: Mapping[str, str] = ()  # type: ignore[assignment]
+    captured: Mapping[str, Money] = field(default_factory=dict)
+    captures: Mapping[str, int] = field(default_factory=dict)
+    capture_failed: Mapping[str, str] = field(default_factory=dict)
     voids: int = 0
     voided: Money | None = None
     void_failed: str | None = None
@@ -288,58 +278,58 @@ def _start_void(command: StartVoid, payment: Payment) -> Sequence[PaymentEvent]:
     return [VoidStarted(key=f"{command.order_id}:void:{ordinal}", ordinal=ordinal, at=command.at)]
 
 
-def _record(
-    command: RecordAuthorized
-    | RecordDeclined
-    | RecordCaptured
-    | RecordCaptureRefused
-    | RecordVoided
-    | RecordVoidRefused,
-    payment: Payment,
-) -> Sequence[PaymentEvent]:
+def _record(command: _Result, payment: Payment) -> Sequence[PaymentEvent]:
     """The result of the open operation; a result of anything else has been recorded before."""
     operation = payment.open
     if operation is None:
         return []
-    match operation.operation, command:
-        case "authorize", RecordAuthorized() as done:
-            return [
-                Authorized(
-                    key=operation.key,
-                    reference=done.reference,
-                    amount=done.amount,
-                    expires_at=done.expires_at,
-                    at=done.at,
-                )
-            ]
-        case "authorize", RecordDeclined() as no:
-            kind: Literal["hard", "soft"] = "hard" if no.hard else "soft"
-            return [AuthorizationDeclined(key=operation.key, code=no.code, kind=kind, at=no.at)]
-        case "capture", RecordCaptured() as done if done.fulfillment_id == operation.fulfillment_id:
-            if operation.amount != done.amount:
-                raise CommandRefused("the gateway captured another amount than was asked", field="amount")
-            fulfillment_id = done.fulfillment_id
-            return [
-                Captured(
-                    key=operation.key,
-                    fulfillment_id=fulfillment_id,
-                    reference=done.reference,
-                    amount=done.amount,
-                    at=done.at,
-                )
-            ]
-        case "capture", RecordCaptureRefused() as no if no.fulfillment_id == operation.fulfillment_id:
-            return [CaptureFailed(key=operation.key, fulfillment_id=no.fulfillment_id, code=no.code, at=no.at)]
-        case "void", RecordVoided() as done:
-            currency = payment.authorized.currency if payment.authorized else ""
-            amount = Money(amount=payment.remainder(), currency=currency)
-            return [Voided(key=operation.key, reference=done.reference, amount=amount, at=done.at)]
-        case "void", RecordVoidRefused() as no:
-            return [VoidFailed(key=operation.key, code=no.code, at=no.at)]
+    match operation.operation:
+        case "authorize":
+            return _record_authorization(command, operation)
+        case "capture":
+            return _record_capture(command, operation)
+        case "void":
+            return _record_void(command, operation, payment)
+        case _:
+            assert_never(operation.operation)
+
+
+def _record_authorization(command: _Result, operation: OpenOperation) -> Sequence[PaymentEvent]:
+    key = operation.key
+    match command:
+        case RecordAuthorized(reference=reference, amount=amount, expires_at=expires_at, at=at):
+            if amount != operation.amount:
+                raise CommandRefused("the gateway authorized another amount than was asked", field="amount")
+            return [Authorized(key=key, reference=reference, amount=amount, expires_at=expires_at, at=at)]
+        case RecordDeclined(code=code, hard=hard, at=at):
+            return [AuthorizationDeclined(key=key, code=code, kind="hard" if hard else "soft", at=at)]
         case _:
             return []
 
 
-DECIDER: Decider[PaymentCommand, Payment, PaymentEvent] = Decider(
-    initial=Payment(captured={}, captures={}, capture_failed={}), decide=decide, evolve=evolve
-)
+def _record_capture(command: _Result, operation: OpenOperation) -> Sequence[PaymentEvent]:
+    key, parcel = operation.key, operation.fulfillment_id
+    match command:
+        case RecordCaptured(fulfillment_id=identity, reference=reference, amount=amount, at=at) if identity == parcel:
+            if amount != operation.amount:
+                raise CommandRefused("the gateway captured another amount than was asked", field="amount")
+            return [Captured(key=key, fulfillment_id=identity, reference=reference, amount=amount, at=at)]
+        case RecordCaptureRefused(fulfillment_id=identity, code=code, at=at) if identity == parcel:
+            return [CaptureFailed(key=key, fulfillment_id=identity, code=code, at=at)]
+        case _:
+            return []
+
+
+def _record_void(command: _Result, operation: OpenOperation, payment: Payment) -> Sequence[PaymentEvent]:
+    match command:
+        case RecordVoided(reference=reference, at=at):
+            currency = payment.authorized.currency if payment.authorized else ""
+            amount = Money(amount=payment.remainder(), currency=currency)
+            return [Voided(key=operation.key, reference=reference, amount=amount, at=at)]
+        case RecordVoidRefused(code=code, at=at):
+            return [VoidFailed(key=operation.key, code=code, at=at)]
+        case _:
+            return []
+
+
+DECIDER: Decider[PaymentCommand, Payment, PaymentEvent] = Decider(initial=Payment(), decide=decide, evolve=evolve)

@@ -8,7 +8,7 @@ own compensation (an authorized payment of a cancelled order wants a void), and 
 Rules (the order of early steps: risk is cheap, an authorization is undone by a void, an allocation is undone for free):
 
 - an operation whose intent is recorded is wanted until its result is known, whatever else happened;
-- a hold stops everything before the hand-over, nothing after it;
+- a hold, or a payment whose outcome is unknown, stops everything before the hand-over, nothing after it;
 - a cancellation waits until no operation is open, then stands down what the carrier does not have;
 - one payment operation at a time.
 """
@@ -76,8 +76,8 @@ class Template:
     """Ordinals of the `notify` runs; the letter that goes out."""
 
     SHIPPED = 1
-    CANCELLED = 2
-    PAYMENT_DECLINED = 100  # plus the number of the authorization
+    PAYMENT_DECLINED = 1_000  # plus the number of the authorization
+    CANCELLED = 2_000  # plus the number of the cancellation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +101,8 @@ class OrderView:
     versions: Mapping[str, int] = field(default_factory=dict)
 
     def handed_over(self) -> frozenset[str]:
-        """Ids of the fulfillments that the carrier has, or may have."""
-        return frozenset(f.created.fulfillment_id for f in self.fulfillments.values() if f.created and f.past_pivot())
+        """Ids of the fulfillments that the carrier has. One that it only may have is waited for, not counted."""
+        return frozenset(f.created.fulfillment_id for f in self.fulfillments.values() if f.created and f.handed_over)
 
 
 def order_stream(order_id: str) -> str:
@@ -198,9 +198,10 @@ def _money(view: OrderView) -> Iterator[Want]:
         part = _number(payment.open.fulfillment_id)
         yield _want(view, Step(payment.open.operation), part, payment.open.ordinal)
         return
+    answer_awaited = order.cancelling or HoldReason.AWAITING_PAYMENT in order.holds
     for number, parcel in sorted(view.fulfillments.items()):
         key = fulfillment_id(view.order_id, number)
-        if not parcel.handed_over or key in payment.captured or (key in payment.capture_failed and order.holds):
+        if not parcel.handed_over or key in payment.captured or (key in payment.capture_failed and answer_awaited):
             continue
         yield _want(view, Step.CAPTURE, number, payment.captures.get(key, 0) + 1)
         return
@@ -219,7 +220,7 @@ def _in_work(view: OrderView) -> bool:
 
 
 def _way_to_pivot(view: OrderView, policy: Policy) -> Iterator[Want]:
-    """Risk, authorization and planning; or the cancellation; or the timers of what they wait for."""
+    """The cancellation; or the timers of the holds; or the way to a plan."""
     order, payment = view.order, view.payment
     if order.closed:
         return
@@ -230,45 +231,52 @@ def _way_to_pivot(view: OrderView, policy: Policy) -> Iterator[Want]:
         for hold in order.holds.values():
             if hold.until is not None:
                 yield _want(view, Step.EXPIRE, 0, hold.ordinal, hold.until)
-    elif order.risk is None:
+    elif order.to_plan():
+        yield from _way_to_plan(view, policy)
+
+
+def _way_to_plan(view: OrderView, policy: Policy) -> Iterator[Want]:
+    """Risk, authorization and planning; then, what is backordered is planned again from time to time."""
+    order, payment = view.order, view.payment
+    if order.risk is None:
         yield _want(view, Step.RISK)
-    elif not order.to_plan():
-        return
     elif payment.authorized is None:
         if payment.open is None:
             yield _want(view, Step.AUTHORIZE, 0, payment.authorizations + 1)
-    elif order.unplanned():
+    elif order.unplanned() or order.planned_at is None:
         yield _want(view, Step.ALLOCATE, 0, order.plans + 1)
-    elif order.planned_at is not None:
+    else:
         yield _want(view, Step.ALLOCATE, 0, order.plans + 1, order.planned_at + policy.backorder_recheck)
 
 
 def _parcels(view: OrderView) -> Iterator[Want]:
-    """Label, hand-over and delivery of each fulfillment; the refund of a label that is not needed any more."""
-    blocked = bool(view.order.holds or view.order.cancelling)
+    """The one thing that may happen to each fulfillment now."""
+    unknown = view.payment.open is not None and view.payment.open.unknown
+    blocked = bool(view.order.holds or view.order.cancelling or unknown)
     for number, parcel in view.fulfillments.items():
         if parcel.open:
             ordinals = {"label": parcel.labels, "hand_over": parcel.hand_overs, "refund_label": 1}
             yield _want(view, Step(parcel.open), number, ordinals[parcel.open])
-        elif parcel.stood_down:
-            if parcel.tracking and not parcel.label_refund:
-                yield _want(view, Step.REFUND_LABEL, number)
-        elif parcel.handed_over:
-            if not parcel.delivered:
-                yield _want(view, Step.DELIVER, number)
-        elif blocked:
-            continue
-        elif parcel.tracking:
+        elif parcel.stood_down or parcel.handed_over:
+            yield from _after_work(view, number, parcel)
+        elif not blocked and parcel.tracking:
             yield _want(view, Step.HAND_OVER, number, parcel.hand_overs + 1)
-        else:
+        elif not blocked:
             yield _want(view, Step.LABEL, number, parcel.labels + 1)
+
+
+def _after_work(view: OrderView, number: int, parcel: Fulfillment) -> Iterator[Want]:
+    """The refund of a label that is not needed any more; the way to the customer."""
+    if _owes_label(parcel):
+        yield _want(view, Step.REFUND_LABEL, number)
+    if parcel.handed_over and not parcel.delivered:
+        yield _want(view, Step.DELIVER, number)
 
 
 def _letters(view: OrderView) -> Iterator[Want]:
     """What the customer is told."""
     letters = [(number, Template.SHIPPED) for number, parcel in view.fulfillments.items() if parcel.handed_over]
-    if view.order.cancelled:
-        letters.append((0, Template.CANCELLED))
+    letters += [(0, Template.CANCELLED + number) for number in range(1, view.order.cancellations + 1)]
     if HoldReason.AWAITING_PAYMENT in view.order.holds:
         letters.append((0, Template.PAYMENT_DECLINED + view.payment.authorizations))
     for part, template in letters:
@@ -291,7 +299,7 @@ def _close(view: OrderView) -> Iterator[Want]:
 
 
 def _owes_label(parcel: Fulfillment) -> bool:
-    return bool(parcel.open or (parcel.stood_down and parcel.tracking and not parcel.label_refund))
+    return bool(parcel.stood_down and parcel.tracking and not parcel.label_refund)
 
 
 def _number(fulfillment: str | None) -> int:

@@ -8,6 +8,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from domain.errors import Misconfigured
 from domain.order import Backorder, ShippingPolicy
 from domain.values import Units
 
@@ -41,6 +42,8 @@ def plan(
     policy: ShippingPolicy,
 ) -> Plan:
     """Assign `demand` to `warehouses` (in order of preference), given the units available by (warehouse, sku)."""
+    if not warehouses:
+        raise Misconfigured("there is no warehouse to send anything from")
     stock = dict(available)
     parcels: list[tuple[str, tuple[Units, ...]]] = []
     rest = list(demand)
@@ -66,7 +69,7 @@ def _covered(warehouse: str, demand: Sequence[Units], stock: Mapping[tuple[str, 
     left: dict[str, int] = {}
     covered = 0
     for units in demand:
-        free = left.setdefault(units.sku, stock.get((warehouse, units.sku), 0))
+        free = left.setdefault(units.sku, max(0, stock.get((warehouse, units.sku), 0)))
         taken = min(units.quantity, free)
         left[units.sku] = free - taken
         covered += taken
@@ -78,11 +81,11 @@ def _take(
 ) -> tuple[list[Units], list[Units]]:
     taken, rest = [], []
     for units in demand:
-        free = stock.get((warehouse, units.sku), 0)
+        free = max(0, stock.get((warehouse, units.sku), 0))
         quantity = min(units.quantity, free)
         if quantity > 0:
             taken.append(Units(line=units.line, sku=units.sku, quantity=quantity))
             stock[warehouse, units.sku] = free - quantity
         if quantity < units.quantity:
-            rest.append(Units(line=units.line, sku=units.sku, quantity=units.quantity - max(quantity, 0)))
+            rest.append(Units(line=units.line, sku=units.sku, quantity=units.quantity - quantity))
     return taken, rest

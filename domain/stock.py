@@ -88,7 +88,7 @@ class Receive:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocate:
-    """Promise `quantity` to a fulfillment; `from_backorder` units leave the queue by it."""
+    """Promise `quantity` to a fulfillment. If the order was waiting, a `Backorder` beside it says what it still waits for."""
 
     fulfillment_id: str
     order_id: str
@@ -171,7 +171,7 @@ def decide(command: StockCommand, stock: Stock) -> Sequence[StockEvent]:  # noqa
         case Allocate():
             return _allocate(command, stock)
         case Backorder(order_id=order_id, quantity=quantity):
-            if stock.backorders.get(order_id, 0) == quantity:
+            if stock.backorders.get(order_id, 0) == max(quantity, 0):
                 return []
             if quantity <= 0:
                 return [BackorderWithdrawn(order_id=order_id)]
@@ -185,6 +185,8 @@ def decide(command: StockCommand, stock: Stock) -> Sequence[StockEvent]:  # noqa
                 raise CommandRefused(f"only {stock.on_hand} on hand, {held} to ship", field="quantity")
             return [StockShipped(fulfillment_id=fulfillment_id, quantity=held)] if held else []
         case Adjust():
+            if command.quantity == 0:
+                return []
             if stock.on_hand + command.quantity < stock.allocated:
                 raise CommandRefused("less than is promised already", field="quantity")
             return [StockAdjusted(quantity=command.quantity, reason=command.reason, by=command.by, at=command.at)]
