@@ -3,7 +3,7 @@
 Why not an HTTP library: the fate of money hangs on knowing whether a request may have been sent, and libraries blur it (they
 reconnect, follow, unpack, and report one error for both). Here `connect` ends before the first byte of a request leaves, and
 `exchange` begins with it. The parser is llhttp by way of httptools, as strict as it comes; head and body are bounded; there are no
-redirects, no proxies, no decompression. It also costs a tenth of the processor time of the common clients.
+redirects, no proxies, no decompression. It also takes about half the processor time of urllib3 for a call.
 """
 
 import socket

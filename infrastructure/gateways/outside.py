@@ -56,8 +56,20 @@ class OutsideWorld:
     closing: tuple[Callable[[], None], ...] = ()
 
     def call(self, request: Request, *, inquire_first: bool) -> Answer:
-        known = self._inquire(request) if inquire_first else None
+        known = self.inquire(request) if inquire_first else None
         return self._call(request) if known is None else known
+
+    def inquire(self, request: Request) -> Answer | None:
+        """What became of the request. None may also mean that its key was forgotten, so mind the age of the key before acting."""
+        match request:
+            case AuthorizePayment() | CapturePayment() | VoidPayment():
+                return _fitting(request, self.payments.inquire(request.key))
+            case BuyLabel() | RefundLabel() | HandOverParcel():
+                return _fitting(request, self.carrier.inquire(request.key))
+            case AssessRisk() | NotifyCustomer() | TrackParcel():
+                return None
+            case _:
+                assert_never(request)
 
     def close(self) -> None:
         for close in self.closing:
@@ -97,17 +109,6 @@ class OutsideWorld:
                 return self.carrier.hand_over(request)
             case TrackParcel():
                 return self.carrier.track(request)
-            case _:
-                assert_never(request)
-
-    def _inquire(self, request: Request) -> Answer | None:
-        match request:
-            case AuthorizePayment() | CapturePayment() | VoidPayment():
-                return _fitting(request, self.payments.inquire(request.key))
-            case BuyLabel() | RefundLabel() | HandOverParcel():
-                return _fitting(request, self.carrier.inquire(request.key))
-            case AssessRisk() | NotifyCustomer() | TrackParcel():
-                return None
             case _:
                 assert_never(request)
 
