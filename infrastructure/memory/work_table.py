@@ -1,0 +1,162 @@
+"""The work list in memory: rows by order, and what settling, wanting and claiming do to them.
+
+Rows are immutable; a change replaces a row, and every replacement notes how to undo it. `wake_at` is when somebody should announce a
+run: five seconds after it became due where the appender announces it himself, at its due time for a timer or a retry, and ten
+seconds after each announcement.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import chain
+
+from domain.ports import Holder, Settled, Unit
+from domain.work import Run, RunKey, Step, Want
+from infrastructure.memory.changes import Changes
+from infrastructure.work_rows import DeadLetter, RunRow
+
+APPENDER_ANNOUNCES = timedelta(seconds=5)
+ANNOUNCE_AGAIN = timedelta(seconds=10)
+
+
+class WorkTable:
+    """The rows and the dead letters. The caller holds the lock of the store."""
+
+    def __init__(self, changes: Changes, clock: Callable[[], datetime], next_epoch: Callable[[], int]) -> None:
+        self._changes = changes
+        self._clock = clock
+        self._next_epoch = next_epoch
+        self._orders: dict[str, dict[RunKey, RunRow]] = {}
+        self._first_tried: dict[RunKey, datetime] = {}
+        self._dead: list[DeadLetter] = []
+
+    def rows(self, order_id: str | None = None) -> Iterator[RunRow]:
+        orders = self._orders.values() if order_id is None else [self._orders.get(order_id, {})]
+        return (row for order in list(orders) for row in list(order.values()))
+
+    def dead_letters(self) -> list[DeadLetter]:
+        return list(self._dead)
+
+    def is_ours(self, settled: Settled) -> bool:
+        """Whether the run is still claimed under the epoch of who settles it."""
+        row = self._row(settled.key)
+        return row is not None and row.state == "running" and row.epoch == settled.epoch
+
+    def change(self, units: Sequence[Unit], holder: Holder | None) -> None:
+        """What the accepted units do, in this order: settle, drop, want, hasten."""
+        for settled in chain.from_iterable(unit.settled for unit in units):
+            self._settle(settled)
+        for key in chain.from_iterable(unit.dropped for unit in units):
+            self._drop(key)
+        for unit in units:
+            for want in unit.wanted:
+                self._want(want, holder if want.key in unit.carried else None)
+        for order_id in chain.from_iterable(unit.due_now for unit in units):
+            self._hasten(order_id)
+
+    def due(self, rows: Iterable[RunRow], steps: Sequence[Step] | None = None) -> list[RunRow]:
+        """The rows that are ready and due, of these steps."""
+        now = self._clock()
+        return [r for r in rows if r.state == "ready" and r.due_at <= now and (steps is None or r.key.step in steps)]
+
+    def overdue(self, limit: int, steps: Sequence[Step] | None = None) -> list[RunRow]:
+        """The due rows that somebody should have announced or claimed by now, the longest waiting first."""
+        now = self._clock()
+        waiting = [row for row in self.due(self.rows(), steps) if row.wake_at <= now]
+        return sorted(waiting, key=lambda row: row.wake_at)[:limit]
+
+    def claim(self, rows: Iterable[RunRow], holder: Holder) -> list[Run]:
+        runs = []
+        for row in rows:
+            run = Run(row.key, row.attempts + 1, self._next_epoch())
+            self._note_try(row.key)
+            self._put(row._replace(state="running", attempts=run.attempts, holder=holder.id, epoch=run.epoch))
+            runs.append(run)
+        return runs
+
+    def announced(self, row: RunRow) -> None:
+        self._put(row._replace(wake_at=self._clock() + ANNOUNCE_AGAIN))
+
+    def set_free(self, row: RunRow, *, keep_attempt: bool) -> None:
+        """Make a running row ready again, due now."""
+        now = self._clock()
+        attempts = row.attempts if keep_attempt else row.attempts - 1
+        self._put(row._replace(state="ready", attempts=attempts, due_at=now, wake_at=now, holder=None, epoch=None))
+
+    def _settle(self, settled: Settled) -> None:
+        row = self._row(settled.key)
+        if row is None or settled.state == "running":
+            return
+        if settled.state == "done":
+            self._remove(row.key)
+            return
+        self.set_free(row, keep_attempt=settled.keep_attempt)
+        due = self._clock() + settled.due_in
+        error = settled.error or row.last_error
+        row = self._orders[row.key.order_id][row.key]
+        self._put(row._replace(state=settled.state, due_at=due, wake_at=due, last_error=error))
+        if settled.state == "dead":
+            self._bury(row, settled.error)
+
+    def _bury(self, row: RunRow, error: str) -> None:
+        key = row.key
+        letter = DeadLetter(
+            id=len(self._dead) + 1,
+            kind="run",
+            order_id=key.order_id,
+            step=key.step,
+            part=key.part,
+            ordinal=key.ordinal,
+            attempts=row.attempts,
+            reason=error,
+            origin="",
+            body=None,
+            first_tried_at=self._first_tried.get(key),
+            died_at=self._clock(),
+        )
+        self._changes.note(self._dead.pop)
+        self._dead.append(letter)
+
+    def _drop(self, key: RunKey) -> None:
+        row = self._row(key)
+        if row is not None and row.state != "running":
+            self._remove(key)
+
+    def _want(self, want: Want, holder: Holder | None) -> None:
+        if self._row(want.key) is not None:
+            return
+        now = self._clock()
+        row = RunRow(want.key, "ready", 0, want.due or now, want.due or now + APPENDER_ANNOUNCES, None, None, None)
+        if holder is not None:
+            self._note_try(want.key)
+            row = row._replace(state="running", attempts=1, holder=holder.id, epoch=holder.epoch)
+        self._put(row)
+
+    def _hasten(self, order_id: str) -> None:
+        now = self._clock()
+        for row in self.rows(order_id):
+            if row.key.step is Step.ALLOCATE and row.state == "ready" and row.due_at > now:
+                self._put(row._replace(due_at=now, wake_at=now))
+
+    def _note_try(self, key: RunKey) -> None:
+        if key not in self._first_tried:
+            self._changes.note(lambda: self._first_tried.pop(key, None))
+            self._first_tried[key] = self._clock()
+
+    def _row(self, key: RunKey) -> RunRow | None:
+        return self._orders.get(key.order_id, {}).get(key)
+
+    def _put(self, row: RunRow) -> None:
+        order = self._orders.setdefault(row.key.order_id, {})
+        before = order.get(row.key)
+        if before is None:
+            self._changes.note(lambda: order.pop(row.key))
+        else:
+            self._changes.note(lambda: order.update({before.key: before}))
+        order[row.key] = row
+
+    def _remove(self, key: RunKey) -> None:
+        order = self._orders[key.order_id]
+        before, tried = order.pop(key), self._first_tried.pop(key, None)
+        self._changes.note(lambda: order.update({key: before}))
+        if tried is not None:
+            self._changes.note(lambda: self._first_tried.update({key: tried}))
