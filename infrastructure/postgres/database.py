@@ -33,7 +33,7 @@ _SESSION = {
     "timezone": "UTC",
 }
 _IDLE_CHECK_S = 1.0
-_RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable)
+_RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable, pg.UniqueViolation)
 
 
 def conninfo(dsn: str, *, application: str = "orderwright", **session: str) -> str:

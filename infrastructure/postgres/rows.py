@@ -3,11 +3,12 @@
 Columns are plain lists that psycopg sends as binary arrays; a row costs one or two microseconds that way, and forty as text.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from domain.errors import Poison
 from domain.ports import Holder, Meta, RecordedEvent, Unit, Verdict
 from infrastructure import codec
 
@@ -30,10 +31,25 @@ class AppendCall:
         self._versions: dict[str, int] = {}
         self._locks: set[str] = set()
         self._holder = holder
-        self.refused: dict[int, Verdict] = {}
-        groups = _groups(units)
+        self._refused: dict[int, Verdict] = {}
+        self._repeats = _repeats(units)
+        groups = _groups(units, self._repeats)
         for place, unit in enumerate(units):
-            self._add(place, unit, groups[place])
+            if unit.carried and holder is None:
+                raise ValueError("who carries runs on must say who he is")
+            if place in self._repeats:
+                self._tables["u"].append((groups[place], None, "{}"))
+            else:
+                self._add(place, unit, groups[place])
+
+    def verdicts(self, refused: Mapping[int, Verdict]) -> list[Verdict]:
+        """One verdict a unit, from those that the database refused. A repeat in the same call shares the fate of its first."""
+        appended, repeated = Verdict(outcome="appended"), Verdict(outcome="repeated")
+        known = {place: self._refused.get(place, v) if v.outcome == "conflict" else v for place, v in refused.items()}
+        verdicts = [known.get(place, appended) for place in range(len(self._tables["u"]))]
+        for place, first in self._repeats.items():
+            verdicts[place] = repeated if verdicts[first] == appended else verdicts[first]
+        return verdicts
 
     def arguments(self) -> dict[str, Any]:
         """By the names that the statement `append` uses."""
@@ -55,11 +71,9 @@ class AppendCall:
         command = None if unit.settled else unit.meta.command_id
         if command is not None:
             self._locks.add(f"command {command}")
-        meta = {name: value for name, value in _meta(unit.meta).items() if value or name == "command_id"}
-        self._tables["u"].append((group, command, orjson.dumps(meta).decode()))
+        self._tables["u"].append((group, command, _meta(unit.meta)))
         self._check_versions(place, unit)
         for stream, event in unit.events:
-            self._locks.add(_lock_of(stream, unit.lock))
             version = self._versions[stream] = self._versions.get(stream, unit.expected[stream]) + 1
             name, schema, data = codec.encode(event)
             self._tables["e"].append((place, stream, version, name, schema, data.decode()))
@@ -67,11 +81,12 @@ class AppendCall:
 
     def _check_versions(self, place: int, unit: Unit) -> None:
         for stream, expected in unit.expected.items():
+            self._locks.add(_lock_of(stream))
             written = self._versions.get(stream)
             if written is None:
                 self._tables["c"].append((place, stream, expected))
             elif written != expected:
-                self.refused[place] = Verdict(outcome="conflict", stream=stream, expected=expected, current=written)
+                self._refused[place] = Verdict(outcome="conflict", stream=stream, expected=expected, current=written)
                 self._tables["c"].append((place, stream, -1))
 
     def _add_work(self, place: int, unit: Unit) -> None:
@@ -101,21 +116,36 @@ class AppendCall:
             self._tables["n"].append((place, order_id))
 
 
-def _lock_of(stream: str, lock: str) -> str:
-    return stream if stream.startswith("stock-") else lock
+def _lock_of(stream: str) -> str:
+    """The consistency key of a stream, read or written: the stock itself, or the order that it belongs to."""
+    return stream if stream.startswith("stock-") else stream.partition("-")[2].partition("+")[0]
 
 
-def _meta(meta: Meta) -> dict[str, str]:
-    return {
+def _meta(meta: Meta) -> str:
+    values = {
         "command_id": meta.command_id,
         "causation_id": meta.causation_id,
         "correlation_id": meta.correlation_id,
         "actor": meta.actor,
     }
+    try:
+        return orjson.dumps({name: value for name, value in values.items() if value or name == "command_id"}).decode()
+    except orjson.JSONEncodeError as error:
+        raise Poison("metadata that cannot be stored") from error
 
 
-def _groups(units: Sequence[Unit]) -> list[int]:
-    """A number for each unit; units that write to a common stream, directly or through others, share it."""
+def _repeats(units: Sequence[Unit]) -> dict[int, int]:
+    """The units that repeat a command of this very call, each with its first."""
+    first: dict[str, int] = {}
+    return {
+        place: first[unit.meta.command_id]
+        for place, unit in enumerate(units)
+        if not unit.settled and first.setdefault(unit.meta.command_id, place) != place
+    }
+
+
+def _groups(units: Sequence[Unit], apart: Container[int]) -> list[int]:
+    """A number for each unit; who looked at what an earlier unit of the call writes, directly or through others, shares its number."""
     parent = list(range(len(units)))
 
     def root(place: int) -> int:
@@ -126,8 +156,11 @@ def _groups(units: Sequence[Unit]) -> list[int]:
 
     writer: dict[str, int] = {}
     for place, unit in enumerate(units):
-        for stream in {stream for stream, _ in unit.events}:
-            parent[root(place)] = root(writer.setdefault(stream, place))
+        if place in apart:
+            continue
+        for stream in unit.expected:
+            parent[root(place)] = root(writer.get(stream, place))
+        writer.update((stream, place) for stream, _ in unit.events)
     return [root(place) for place in range(len(units))]
 
 

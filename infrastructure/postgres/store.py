@@ -35,7 +35,7 @@ class PostgresStore(WorkQueries):
         for attempt in range(1, _APPEND_TRIES + 1):
             try:
                 with self._database.connection() as connection:
-                    return self._append(connection, call, len(units))
+                    return self._append(connection, call)
             except StoreUnavailable as error:
                 if attempt == _APPEND_TRIES or "refused for now" not in error.reason:
                     raise
@@ -55,7 +55,7 @@ class PostgresStore(WorkQueries):
     def read_orders(self, order_ids: Sequence[str]) -> Sequence[RecordedEvent]:
         """See `domain.ports.Reader.read_orders`."""
         with self._database.connection() as connection:
-            return recorded(connection.execute(_SQL["read_orders"], {"orders": list(order_ids)}, binary=True))
+            return recorded(connection.execute(_SQL["read_orders"], {"orders": list(set(order_ids))}, binary=True))
 
     def read_all(
         self, *, after: int, up_to: int | None = None, limit: int = 1000, category: str | None = None
@@ -87,20 +87,20 @@ class PostgresStore(WorkQueries):
         return self._clock.now()
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections; runs that were not released become orphans at once."""
+        self.forget_all()
         self._database.close()
 
-    def _append(self, connection: Connection, call: AppendCall, count: int) -> Sequence[Verdict]:
-        verdicts = [Verdict(outcome="appended")] * count
+    def _append(self, connection: Connection, call: AppendCall) -> Sequence[Verdict]:
+        refused: dict[int, Verdict] = {}
         for unit, outcome, stream, expected, current, at in connection.execute(
             _SQL["append"], call.arguments(), binary=True
         ):
             if unit >= 0:
-                verdict = Verdict(outcome=outcome, stream=stream, expected=expected, current=current)
-                verdicts[unit] = call.refused.get(unit, verdict)
+                refused[unit] = Verdict(outcome=outcome, stream=stream, expected=expected, current=current)
             else:
                 self._clock.note(at)
-        return verdicts
+        return call.verdicts(refused)
 
     def _read(self, connection: Connection, streams: Mapping[str, int]) -> list[RecordedEvent]:
         arguments = {"streams": list(streams), "after": list(streams.values())}
@@ -124,7 +124,7 @@ class PostgresTransaction:
 
     def append(self, units: Sequence[Unit], *, holder: Holder | None = None) -> Sequence[Verdict]:
         """As the store's `append`, committed with the transaction."""
-        return self._store._append(self._connection, AppendCall(units, holder), len(units))  # noqa: SLF001 - as above
+        return self._store._append(self._connection, AppendCall(units, holder))  # noqa: SLF001 - as above
 
 
 class _DatabaseClock:

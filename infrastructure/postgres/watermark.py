@@ -1,4 +1,4 @@
-"""The low-water mark: up to which position has a reader seen everything that will ever exist?
+"""The low-water mark: the position up to which a reader has seen everything that will ever exist.
 
 Appenders hold a shared advisory lock from before their first position is drawn until their commit. The reader notes H, the highest
 visible position, and then C, who holds the lock. Whoever can still commit a position <= H is in C; once none of C holds the lock

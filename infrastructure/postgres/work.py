@@ -8,7 +8,7 @@ the row then refuses whatever the former holder still tries to write.
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import psycopg
 from psycopg.types.json import Jsonb
@@ -18,39 +18,10 @@ from domain.ports import Holder
 from domain.work import Run, RunKey, Step, Want
 from infrastructure.postgres.database import Connection, Database, conninfo, translated
 from infrastructure.postgres.queries import load
+from infrastructure.work_rows import DeadLetter, RunRow
 
 _SQL = load("work")
 BODY_LIMIT = 64 * 1024
-
-
-class RunRow(NamedTuple):
-    """A row of the work list, for people and tests."""
-
-    key: RunKey
-    state: str
-    attempts: int
-    due_at: datetime
-    wake_at: datetime
-    holder: int | None
-    epoch: int | None
-    last_error: str | None
-
-
-class DeadLetter(NamedTuple):
-    """A row of `dead_letters`."""
-
-    id: int
-    kind: str
-    order_id: str | None
-    step: str | None
-    part: int | None
-    ordinal: int | None
-    attempts: int
-    reason: str
-    origin: str
-    body: bytes | None
-    first_tried_at: datetime | None
-    died_at: datetime
 
 
 class WorkQueries:
@@ -122,6 +93,11 @@ class WorkQueries:
         if beacon is not None:
             with suppress(psycopg.Error):
                 beacon.close()
+
+    def forget_all(self) -> None:
+        """Put out every beacon: what was not released becomes an orphan at once."""
+        for holder_id in list(self._beacons):
+            self.forget(Holder(id=holder_id, epoch=0))
 
     def forget_holders(self) -> int:
         """Delete the rows of holders that are long gone and hold nothing."""

@@ -1,0 +1,69 @@
+"""The contracts of the store, against memory."""
+
+from datetime import datetime, timedelta
+
+import pytest
+
+from infrastructure.memory import MemoryStore
+from tests.contracts import event_store, transactions, work_list
+from tests.contracts.stores import AT, Advance
+
+
+class Clock:
+    """A clock that goes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = AT
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, time: timedelta) -> None:
+        self.now += time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store(clock: Clock) -> MemoryStore:
+    return MemoryStore(clock)
+
+
+@pytest.fixture
+def advance(clock: Clock) -> Advance:
+    return clock.advance
+
+
+class TestAppending(event_store.AppendingContract):
+    """Against memory."""
+
+
+class TestTogether(event_store.TogetherContract):
+    """Against memory."""
+
+
+class TestReading(event_store.ReadingContract):
+    """Against memory."""
+
+
+class TestTransaction(transactions.TransactionContract):
+    """Against memory."""
+
+
+class TestClaiming(work_list.ClaimingContract):
+    """Against memory."""
+
+
+class TestSettling(work_list.SettlingContract):
+    """Against memory."""
+
+
+class TestAnnouncing(work_list.AnnouncingContract):
+    """Against memory."""
+
+
+class TestHolding(work_list.HoldingContract):
+    """Against memory."""

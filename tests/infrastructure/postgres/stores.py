@@ -1,0 +1,16 @@
+"""Postgres stores for tests, and time for them: what is stored is moved into the past, which is the same as time passing."""
+
+from datetime import timedelta
+
+import psycopg
+
+AGE = (
+    "UPDATE step_runs SET due_at = due_at - %(time)s, wake_at = wake_at - %(time)s",
+    "UPDATE holders SET expires_at = expires_at - %(time)s",
+)
+
+
+def age(dsn: str, time: timedelta) -> None:
+    with psycopg.connect(dsn) as connection:
+        for statement in AGE:
+            connection.execute(statement, {"time": time})
