@@ -326,8 +326,12 @@ def _plan(command: PlanFulfillment, order: Order) -> Sequence[OrderEvent]:
         raise CommandRefused(f"the order is held ({', '.join(order.holds)})")
     if order.cancelling or order.closed:
         raise CommandRefused("the order is being cancelled or closed")
-    if order.plans and not command.assignments and not command.missing and command.backorders == order.backorders:
+    known = {assignment.fulfillment_id for assignment in order.assignments}
+    unchanged = order.plans > 0 and not command.missing and command.backorders == order.backorders
+    if unchanged and all(assignment.fulfillment_id in known for assignment in command.assignments):
         return []
+    if any(assignment.fulfillment_id in known for assignment in command.assignments):
+        raise CommandRefused("a fulfillment is assigned only once", field="assignments")
     covered: Counter[int] = Counter()
     for units in [*_assigned(command.assignments), *(b.units for b in command.backorders), *command.missing]:
         covered[units.line] += units.quantity

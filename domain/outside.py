@@ -162,7 +162,9 @@ class PaymentGateway(Protocol):
 
     def void(self, request: VoidPayment) -> PaymentVoided | Refused: ...
 
-    def inquire(self, key: str) -> PaymentAuthorized | PaymentDeclined | PaymentCaptured | PaymentVoided | Refused | None:
+    def inquire(
+        self, key: str
+    ) -> PaymentAuthorized | PaymentDeclined | PaymentCaptured | PaymentVoided | Refused | None:
         """What became of the operation with that key; None: the gateway has never seen it."""
         ...
 
@@ -188,7 +190,15 @@ class Notifier(Protocol):
 
 
 Request = (
-    AssessRisk | AuthorizePayment | CapturePayment | VoidPayment | BuyLabel | RefundLabel | HandOverParcel | TrackParcel | NotifyCustomer
+    AssessRisk
+    | AuthorizePayment
+    | CapturePayment
+    | VoidPayment
+    | BuyLabel
+    | RefundLabel
+    | HandOverParcel
+    | TrackParcel
+    | NotifyCustomer
 )
 Answer = (
     RiskVerdict

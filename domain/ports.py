@@ -109,7 +109,9 @@ class Reader(Protocol):
         """All events of all streams of these orders (order, payment, process, fulfillments), each stream in order."""
         ...
 
-    def read_all(self, *, after: int, up_to: int | None = None, limit: int = 1000, category: str | None = None) -> Sequence[RecordedEvent]:
+    def read_all(
+        self, *, after: int, up_to: int | None = None, limit: int = 1000, category: str | None = None
+    ) -> Sequence[RecordedEvent]:
         """The next events in the global order, after a position; never past the low-water mark."""
         ...
 

@@ -16,7 +16,7 @@ from domain.errors import Poison, UnknownEvent
 SCHEMA = 1
 
 
-def _types(*unions: Any) -> Iterable[type[Any]]:
+def _types(*unions: object) -> Iterable[type[Any]]:
     for union in unions:
         yield from get_args(union)
 
@@ -32,7 +32,7 @@ _WRITE = {event: adapter.serializer.to_json for event, adapter in _ADAPTERS.item
 _READ = {name: _ADAPTERS[event].validator.validate_json for name, event in EVENT_TYPES.items()}
 
 
-def encode(event: Any) -> tuple[str, int, bytes]:
+def encode(event: object) -> tuple[str, int, bytes]:
     """Name, schema number and JSON of an event. Raises `Poison` when it would not be read back as the same."""
     kind = type(event)
     name = kind.__name__
@@ -48,7 +48,7 @@ def encode(event: Any) -> tuple[str, int, bytes]:
     return name, SCHEMA, data
 
 
-def decode(name: str, schema: int, data: bytes | str) -> Any:
+def decode(name: str, schema: int, data: bytes | str) -> Any:  # noqa: ANN401 - of the type that the name says
     """The event. Raises `UnknownEvent` for a name or schema number that this code does not know."""
     read = _READ.get(name)
     if read is None or schema != SCHEMA:

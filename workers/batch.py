@@ -6,7 +6,7 @@ kept (`known`, `stock`) and moved on by what was appended, so an order that stay
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -57,6 +57,12 @@ class Batch:
         """Read these orders anew when they are needed again."""
         for order_id in order_ids:
             self.known.pop(order_id, None)
+
+    def look(self, order_id: str) -> Known:
+        """One order as it is now."""
+        self.forget([order_id])
+        self._load([order_id])
+        return self.known[order_id]
 
     def _load(self, order_ids: Sequence[str]) -> None:
         if not order_ids:
@@ -126,6 +132,3 @@ class Batch:
 
 def _order_of(stream: str) -> str:
     return stream.partition("-")[2].partition("+")[0]
-
-
-Announce = Callable[[Iterable[tuple[str, str]]], None]

@@ -17,7 +17,7 @@ import structlog
 
 from domain.errors import BrokerUnavailable, StoreUnavailable
 from domain.ports import WorkList
-from workers.batch import Announce
+from workers.announce import Announce
 
 log = structlog.get_logger()
 
@@ -74,7 +74,7 @@ class Relay:
                 busy = False
                 log.warning("relay waits", reason=error.reason, failures=failures)
             pause = self._settings.interval_s * 2 ** min(failures, 4)
-            self._stop.wait(0.0 if busy else pause * random.uniform(0.75, 1.25))  # noqa: S311 - jitter
+            self._stop.wait(0.0 if busy else pause * random.uniform(0.75, 1.25))
 
     def look(self) -> bool:
         """One look. True: there was a full load, so look again at once."""

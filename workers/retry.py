@@ -47,17 +47,13 @@ class RetryPolicy:
                 if attempts >= self.attempts:
                     return GiveUp(reason=reason)
                 wait = self._wait(attempts, random, error.retry_after_s)
-                return Again(
-                    due_in=wait, keep_attempt=True, unknown=isinstance(error, OutcomeUnknown), reason=reason
-                )
+                return Again(due_in=wait, keep_attempt=True, unknown=isinstance(error, OutcomeUnknown), reason=reason)
             case Poison() | CommandRefused():
                 return GiveUp(reason=reason)
             case _:
                 if attempts >= self.attempts:
                     return GiveUp(reason=reason)
-                return Again(
-                    due_in=self._wait(attempts, random, None), keep_attempt=True, unknown=True, reason=reason
-                )
+                return Again(due_in=self._wait(attempts, random, None), keep_attempt=True, unknown=True, reason=reason)
 
     def _wait(self, attempts: int, random: Callable[[], float], at_least_s: float | None) -> timedelta:
         ceiling = min(self.cap_s, self.base_s * 2 ** min(attempts, 30))

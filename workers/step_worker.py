@@ -21,12 +21,13 @@ from typing import Protocol
 
 import structlog
 
-from domain.errors import BrokerUnavailable, StoreUnavailable
+from domain.errors import StoreUnavailable
 from domain.ports import Meta, Settled, Unit, Verdict, WorkList
 from domain.process import Policy
 from domain.routing import Warehouse
 from domain.work import Run, RunKey, Step
-from workers.batch import Announce, Batch, Store
+from workers.announce import Announce
+from workers.batch import Batch, Store
 from workers.calls import CallThreads, World
 from workers.holding import Holders, Holding
 from workers.mailbox import Answered, Mailbox, Nudge, WakeUp
@@ -109,7 +110,7 @@ class StepWorker:
             except StoreUnavailable as error:
                 failures += 1
                 log.warning("store unavailable", reason=error.reason, failures=failures)
-                self._stop.wait(min(5.0, 0.1 * 2 ** min(failures, 6)) * random.uniform(0.5, 1))  # noqa: S311 - jitter
+                self._stop.wait(min(5.0, 0.1 * 2 ** min(failures, 6)) * random.uniform(0.5, 1))
         return self._drain()
 
     def _patience(self) -> float:
@@ -228,14 +229,9 @@ class StepWorker:
                 self._put_back({order_id: inputs[order_id]})
 
     def _announce_others(self, results: Iterable[Result]) -> None:
-        """Wake whoever is to do what we do not do ourselves; if the broker is away, the relay announces it later."""
+        """Wake whoever is to do what we do not do ourselves."""
         wanted = [(want.key.step, want.key.order_id) for result in results for want in result.announce]
-        if not wanted:
-            return
-        try:
-            self._announce(wanted)
-        except BrokerUnavailable as error:
-            log.warning("wake-ups not sent, the relay will", reason=error.reason, wake_ups=len(wanted))
+        self._announce(wanted)
 
     def _put_back(self, inputs: Mapping[str, Inputs]) -> None:
         for order_id, some in inputs.items():
@@ -245,15 +241,9 @@ class StepWorker:
 
     def _done(self, result: Result) -> None:
         """The unit is committed: follow it in memory and make its calls."""
-        order_id = result.unit.lock
         self.counters.events += len(result.unit.events)
         self.counters.runs += len(result.finished)
-        for settled in result.unit.settled:
-            if settled.state == "dead":
-                self.counters.dead += 1
-                log.error("dead letter", order_id=order_id, run=str(settled.key), reason=settled.error)
-            elif settled.state == "ready" and settled.error:
-                log.warning("run will be tried again", order_id=order_id, run=str(settled.key), reason=settled.error)
+        self._log_troubles(result)
         for key in result.finished:
             self._held.pop(key, None)
         for call in result.calls:
@@ -261,13 +251,19 @@ class StepWorker:
         for run in result.deferred:
             self._held[run.key] = run
             self._inputs_of(run).begin.append(run)
-        if not any(key.order_id == order_id for key in self._wanted_by_us(result)):
-            self._batch.forget([order_id])
+        if not any(want.key in self._held for want in result.known.wants):
+            self._batch.forget([result.unit.lock])
         for call in result.calls:
             self._calls.make(call)
 
-    def _wanted_by_us(self, result: Result) -> list[RunKey]:
-        return [want.key for want in result.known.wants if want.key in self._held]
+    def _log_troubles(self, result: Result) -> None:
+        for settled in result.unit.settled:
+            if settled.state == "dead":
+                self.counters.dead += 1
+                log.error("dead letter", order_id=settled.key.order_id, run=str(settled.key), reason=settled.error)
+            elif settled.state == "ready" and settled.error:
+                about = {"order_id": settled.key.order_id, "run": str(settled.key)}
+                log.warning("run will be tried again", reason=settled.error, **about)
 
     def _give_back(self, order_id: str) -> None:
         """A fence was lost: whoever has the order now must find what we still hold of it."""

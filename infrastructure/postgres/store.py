@@ -146,6 +146,6 @@ class _DatabaseClock:
         return at + timedelta(seconds=time.monotonic() - noted)
 
 
-def _scalar(connection: Connection, name: str) -> Any:
+def _scalar(connection: Connection, name: str) -> Any:  # noqa: ANN401 - a column of any type
     row = connection.execute(_SQL[name], binary=True).fetchone()
     return row[0] if row else None

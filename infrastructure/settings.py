@@ -1,0 +1,144 @@
+"""One frozen model of everything that a process is told at its start; nothing else reads the environment.
+
+Precedence: flags > environment > `orderwright.toml` > defaults. `load` also tells the origin of every value, for
+`orderwright config show --origin`. An unknown key is an error that names the nearest known one.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from domain.errors import Misconfigured
+
+PREFIX = "ORDERWRIGHT_"
+FILE = "orderwright.toml"
+_ALIASES = {"DATABASE_URL": "database_url"}
+
+Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
+Count = Annotated[int, Field(ge=1, le=100_000)]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]{0,31}$")]
+
+
+class WarehouseSettings(BaseModel):
+    """A place that sends parcels; it is first choice for its countries."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Identifier
+    countries: tuple[str, ...] = ()
+
+
+class Settings(BaseModel):
+    """Process settings. Secrets are masked wherever they are shown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    database_url: SecretStr | None = Field(
+        None, description="PostgreSQL 14 or newer; none: an own server in data_dir (extra `embedded`)"
+    )
+    broker_url: SecretStr = Field(
+        SecretStr("pgmq://"), description="pgmq:// (the same database), amqp://, amqps://, memory:// (one process)"
+    )
+    gateway_url: str | None = Field(None, description="the outside world's base URL; see `orderwright simulator`")
+    data_dir: Path = Field(Path(".orderwright"), description="the embedded server and other files of this installation")
+    log_format: Literal["auto", "pretty", "json"] = Field("auto", description="auto: pretty on a terminal, else JSON")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    call_deadline_s: Seconds = Field(5.0, description="one call to the outside, from first to last byte")
+    call_threads: Annotated[int, Field(ge=1, le=1000)] = Field(16, description="calls at once to each dependency")
+    batch: Count = Field(200, description="orders in one append")
+    in_flight: Count = Field(1000, description="runs that a worker holds at once")
+    lease_s: Seconds = Field(10.0, description="how long a silent worker keeps its runs")
+    sweep_s: Seconds = Field(2.0, description="how often a worker looks for due work that nobody announced")
+    grace_s: Seconds = Field(25.0, description="how long a stopping process may finish what it began")
+
+    attempts: Annotated[int, Field(ge=1, le=100)] = Field(8, description="tries of a run before it is a dead letter")
+    backoff_s: Seconds = Field(0.5, description="ceiling of the first wait; it doubles, with full jitter")
+    backoff_cap_s: Seconds = Field(60.0, description="ceiling of every wait")
+
+    payment_answer_s: Seconds = Field(3 * 86_400.0, description="how long a customer may answer a declined payment")
+    backorder_wait_s: Seconds = Field(30 * 86_400.0, description="how long an order waits for stock")
+    backorder_recheck_s: Seconds = Field(
+        3_600.0, description="how often a waiting order is planned anew without new stock"
+    )
+    warehouses: tuple[WarehouseSettings, ...] = Field(
+        (WarehouseSettings(id="MAIN"),), min_length=1, description="where goods are sent from, most preferred first"
+    )
+
+
+def load(
+    flags: Mapping[str, Any] | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    file: Path | None = None,
+) -> tuple[Settings, dict[str, str]]:
+    """The settings and where each value is from. Raises `Misconfigured` with every problem, field by field."""
+    environment = os.environ if environment is None else environment
+    values: dict[str, Any] = {}
+    origins = dict.fromkeys(Settings.model_fields, "default")
+    path = file or Path(environment.get(f"{PREFIX}CONFIG", FILE))
+    for origin, found in (
+        (str(path), _from_file(path, must_exist=file is not None)),
+        ("environment", _from_environment(environment)),
+        ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
+    ):
+        _refuse_unknown(found, origin)
+        values |= found
+        origins |= dict.fromkeys(found, origin)
+    try:
+        return Settings.model_validate(values), origins
+    except ValidationError as error:
+        problems = "; ".join(_problem(one, origins) for one in error.errors(include_input=False, include_url=False))
+        raise Misconfigured(f"settings: {problems}") from None
+
+
+def _from_file(path: Path, *, must_exist: bool) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if must_exist:
+            raise Misconfigured(f"settings file {path}: there is no such file") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise Misconfigured(f"settings file {path}: {error}") from None
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {field: environment[name] for name, field in _ALIASES.items() if environment.get(name)}
+    for name, text in environment.items():
+        field = name.removeprefix(PREFIX).lower()
+        if name.startswith(PREFIX) and field in Settings.model_fields:
+            if "\n" in text or "\0" in text:
+                raise Misconfigured(f"environment {name}: has a line break or NUL in it")
+            found[field] = _warehouses(name, text) if field == "warehouses" else text
+    return found
+
+
+def _warehouses(name: str, text: str) -> list[dict[str, Any]]:
+    """`BERLIN:DE,AT;LEEDS:GB`: ids with the countries that they are first choice for."""
+    places = []
+    for part in filter(None, text.split(";")):
+        place, _, countries = part.partition(":")
+        places.append({"id": place.strip(), "countries": tuple(filter(None, countries.split(",")))})
+    if not places:
+        raise Misconfigured(f"environment {name}: names no warehouse; write ID:COUNTRY,COUNTRY;ID")
+    return places
+
+
+def _refuse_unknown(found: Mapping[str, Any], origin: str) -> None:
+    for name in found:
+        if name not in Settings.model_fields:
+            near = get_close_matches(name, Settings.model_fields, n=1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise Misconfigured(f"{origin}: unknown setting {name!r}{hint}")
+
+
+def _problem(error: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    place = ".".join(str(part) for part in error["loc"])
+    origin = origins.get(str(error["loc"][0]), "?") if error["loc"] else "?"
+    return f"{place} ({origin}): {error['msg']}"

@@ -1,0 +1,234 @@
+"""The composition root: the only module that names adapters. It connects nothing until it is asked to.
+
+`Runtime` is what a command of the CLI or a long-running role gets: the settings and, on demand, the store, the broker, the outside
+world. Without a `database_url` it brings up the embedded PostgreSQL of the data folder; processes that share the folder share the
+server, and the last one to leave stops it.
+"""
+
+import fcntl
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+from domain.errors import BrokerUnavailable, Misconfigured, UndecodableMessage
+from domain.messaging import Inbound
+from domain.process import Policy
+from domain.routing import Warehouse
+from domain.work import Step
+from infrastructure.embedded import EmbeddedPostgres
+from infrastructure.gateways.http import http_world
+from infrastructure.gateways.outside import OutsideWorld
+from infrastructure.messaging.broker import Broker, connect
+from infrastructure.messaging.dead import DeadLetterSender
+from infrastructure.messaging.frames import decode_frame
+from infrastructure.messaging.settings import BrokerSettings
+from infrastructure.messaging.wakeups import WakeUps, queue_of
+from infrastructure.postgres import migrate
+from infrastructure.postgres.store import PostgresStore
+from infrastructure.settings import Settings
+from workers.announce import Announce, patiently
+from workers.handle import Handler
+from workers.mailbox import WakeUp
+from workers.relay import Relay
+from workers.retry import RetryPolicy
+from workers.step_worker import StepWorker, WorkerSettings
+
+INTAKE_QUEUE = "ow_orders"
+DEAD_QUEUE = "ow_dead"
+QUEUES = (*(queue_of(step) for step in Step), INTAKE_QUEUE)
+
+
+class Runtime:
+    """Everything that a role is made of, opened once and closed together, in reverse order."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._open = ExitStack()
+        self._dsn: str | None = None
+        self._store: PostgresStore | None = None
+        self._wake_ups: WakeUps | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened, the embedded server last."""
+        self._open.close()
+
+    def dsn(self) -> str:
+        """The database's DSN; starts the embedded server if there is no other."""
+        if self._dsn is None:
+            url = self.settings.database_url
+            self._dsn = (
+                url.get_secret_value() if url else self._open.enter_context(embedded_server(self.settings.data_dir))
+            )
+        return self._dsn
+
+    def migrated(self) -> str:
+        """The DSN of a database that has all migrations.
+
+        The embedded database is migrated on the way; any other is only checked: raises `Misconfigured`.
+        """
+        dsn = self.dsn()
+        if self.settings.database_url is None:
+            migrate.up(dsn)
+        elif pending := migrate.check(dsn):
+            names = ", ".join(str(one) for one in pending)
+            raise Misconfigured(f"the database lacks {names}: run `orderwright migrate up`")
+        return dsn
+
+    def store(self) -> PostgresStore:
+        """The event store and work list."""
+        if self._store is None:
+            self._store = PostgresStore(self.migrated())
+            self._open.callback(self._store.close)
+        return self._store
+
+    def broker(self) -> Broker:
+        """The broker, with its queues declared as far as it can be reached."""
+        url = self.settings.broker_url.get_secret_value()
+        dsn = self.migrated() if url.startswith("pgmq:") else None
+        return connect(BrokerSettings(url=url, dsn=dsn, dead_queue=DEAD_QUEUE))
+
+    def wake_ups(self) -> WakeUps:
+        """Where work is announced."""
+        if self._wake_ups is None:
+            publisher = self.broker().publisher()
+            self._open.callback(publisher.close)
+            with suppress(BrokerUnavailable):
+                publisher.declare([*QUEUES, DEAD_QUEUE])
+            self._wake_ups = WakeUps(publisher)
+        return self._wake_ups
+
+    def announce(self) -> Announce:
+        """Announces work after a commit; a broker that is away is logged, not raised."""
+        return patiently(self.wake_ups().announce)
+
+    def handler(self) -> Handler:
+        """Commands of a person."""
+        return Handler(store=self.store(), announce=self.announce(), policy=policy(self.settings))
+
+    def world(self) -> OutsideWorld:
+        """The outside world over HTTP."""
+        url = self.settings.gateway_url
+        if not url:
+            raise Misconfigured(
+                "gateway_url is not set: the pipeline needs a payment gateway, carrier, mail and risk service"
+            )
+        world = http_world(url, threads=self.settings.call_threads, deadline_s=self.settings.call_deadline_s)
+        self._open.callback(world.close)
+        return world
+
+    def step_worker(self, steps: Iterable[Step] = tuple(Step), *, name: str | None = None) -> "WorkerRole":
+        """A step worker with its consumer."""
+        settings = worker_settings(self.settings, name or default_name("worker"), frozenset(steps))
+        worker = StepWorker(self.store(), self.world(), self.announce(), settings)
+        return WorkerRole(worker, self.broker(), [queue_of(step) for step in sorted(settings.steps)])
+
+    def relay(self) -> Relay:
+        """A relay over this runtime's store and broker."""
+        wake_ups = self.wake_ups()
+
+        def backlog() -> int | None:
+            return max((wake_ups.backlog(step) or 0 for step in (Step.RISK, Step.AUTHORIZE)), default=0)
+
+        return Relay(self.store(), wake_ups.announce, backlog)
+
+
+class WorkerRole:
+    """A step worker and the consumer that fills its mailbox; `run` returns whether it drained in time."""
+
+    def __init__(self, worker: StepWorker, broker: Broker, queues: list[str]) -> None:
+        self.worker = worker
+        self._dead = broker.publisher()
+        self._consumer = broker.consumer(
+            queues, on_unreadable=DeadLetterSender(publisher=self._dead, queue=DEAD_QUEUE), prefetch=20
+        )
+
+    def run(self) -> bool:
+        """Work until `stop`; frames are taken no more when the worker drains."""
+        self._consumer.start(self._on_message)
+        try:
+            return self.worker.run()
+        finally:
+            self._consumer.stop(3.0)
+            self._dead.close()
+
+    def stop(self) -> None:
+        """Ask for the drain; safe in a signal handler."""
+        self.worker.stop()
+
+    def _on_message(self, inbound: Inbound) -> None:
+        frame = decode_frame(inbound.body)
+        if frame.step not in set(Step):
+            raise UndecodableMessage(f"step {frame.step!r} is unknown to this version")
+        self.worker.mailbox.put(WakeUp(frame.orders, inbound.settle))
+
+
+def worker_settings(settings: Settings, name: str, steps: frozenset[Step] = frozenset(Step)) -> WorkerSettings:
+    """The part of the settings that a step worker needs, in its own terms."""
+    return WorkerSettings(
+        name=name,
+        steps=steps,
+        batch=settings.batch,
+        in_flight=settings.in_flight,
+        threads=settings.call_threads,
+        lease=timedelta(seconds=settings.lease_s),
+        sweep=timedelta(seconds=settings.sweep_s),
+        grace=timedelta(seconds=settings.grace_s),
+        policy=policy(settings),
+        retry=RetryPolicy(attempts=settings.attempts, base_s=settings.backoff_s, cap_s=settings.backoff_cap_s),
+        warehouses=warehouses(settings),
+    )
+
+
+def policy(settings: Settings) -> Policy:
+    """The process manager's durations."""
+    return Policy(
+        backorder_recheck=timedelta(seconds=settings.backorder_recheck_s),
+        backorder_wait=timedelta(seconds=settings.backorder_wait_s),
+        payment_answer=timedelta(seconds=settings.payment_answer_s),
+    )
+
+
+def warehouses(settings: Settings) -> tuple[Warehouse, ...]:
+    """The warehouses in order of preference."""
+    return tuple(Warehouse(id=place.id, countries=place.countries) for place in settings.warehouses)
+
+
+def default_name(role: str) -> str:
+    """A name that a person recognises: role, host and pid."""
+    return f"{role}@{socket.gethostname()}:{os.getpid()}"
+
+
+@contextmanager
+def embedded_server(data_dir: Path) -> Iterator[str]:
+    """The DSN of the data folder's own PostgreSQL. Whoever leaves last stops it, whoever started it."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    server = EmbeddedPostgres(data_dir / "postgres")
+    with (data_dir / "users.lock").open("ab") as users:
+        fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            yield server.start().dsn
+        finally:
+            with (data_dir / "leaving.lock").open("ab") as leaving:  # one at a time, so that one of them is the last
+                fcntl.flock(leaving, fcntl.LOCK_EX)
+                if _nobody_else(users.fileno()):
+                    server.start()
+                    server.stop()
+                fcntl.flock(users, fcntl.LOCK_UN)
+
+
+def _nobody_else(users: int) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

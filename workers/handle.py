@@ -1,0 +1,136 @@
+"""A person's command on one order or one stock: read, decide, append; on a conflict again.
+
+The unit expects every stream of the order as it was read, so a command never decides on a view that a worker has just changed. What
+the process manager wants because of it is written with it. A repeated command id does nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain import order as orders
+from domain import process as processes
+from domain import stock as stocks
+from domain.errors import CommandRefused, VersionConflict
+from domain.ports import Meta, Unit, Verdict
+from domain.process import OrderView, Policy
+from workers.announce import Announce
+from workers.batch import Batch, Store
+from workers.turns import Known
+
+TRIES = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The names of the events that a command caused; none: there was nothing to do, or the command id was known."""
+
+    events: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handler:
+    """Commands for orders and stock on one store. Errors: `CommandRefused`, `StoreUnavailable`."""
+
+    store: Store
+    announce: Announce
+    policy: Policy
+
+    def on_order(
+        self,
+        order_id: str,
+        command: Callable[[OrderView, datetime], orders.OrderCommand],
+        *,
+        command_id: str,
+        actor: str,
+    ) -> Done:
+        """`command` makes the command from the order as it is now and the time."""
+        stream = processes.order_stream(order_id)
+        verdict = Verdict(outcome="conflict", stream=stream)
+        for _ in range(TRIES):
+            known = self.known(order_id)
+            events = orders.decide(command(known.view, self.store.now()), known.view.order)
+            if not events:
+                return Done(events=())
+            after = processes.react(processes.extend(known.view, stream, events), self.policy)
+            before = {want.key for want in known.wants}
+            fresh = [want for want in after if want.key not in before]
+            keys = {want.key for want in after}
+            unit = Unit(
+                lock=order_id,
+                expected=known.view.versions,
+                events=[(stream, event) for event in events],
+                meta=Meta(command_id=command_id, causation_id=command_id, correlation_id=order_id, actor=actor),
+                wanted=fresh,
+                dropped=[key for key in before if key not in keys],
+            )
+            verdict = self.store.append([unit])[0]
+            if verdict.outcome == "appended":
+                self.announce((want.key.step, order_id) for want in fresh if want.due is None)
+                return Done(events=tuple(type(event).__name__ for event in events))
+            if verdict.outcome == "repeated":
+                return Done(events=())
+        raise _conflict(verdict)
+
+    def on_stock(self, warehouse: str, sku: str, command: stocks.StockCommand, *, command_id: str, actor: str) -> Done:
+        """One command on one stock; orders at the head of its queue are planned again if something came in."""
+        stream = processes.stock_stream(warehouse, sku)
+        verdict = Verdict(outcome="conflict", stream=stream)
+        for _ in range(TRIES):
+            with self.store.transaction() as transaction:
+                transaction.lock([stream, f"command {command_id}"])
+                history = transaction.read({stream: 0})
+                before = stocks.fold([recorded.event for recorded in history])
+                events = stocks.decide(command, before)
+                if not events:
+                    return Done(events=())
+                waiting = stocks.fold(events, before).fillable()
+                unit = Unit(
+                    lock=stream,
+                    expected={stream: len(history)},
+                    events=[(stream, event) for event in events],
+                    meta=Meta(command_id=command_id, causation_id=command_id, actor=actor),
+                    due_now=waiting,
+                )
+                verdict = transaction.append([unit])[0]
+            if verdict.outcome == "appended":
+                self.announce(("allocate", order_id) for order_id in waiting)
+                return Done(events=tuple(type(event).__name__ for event in events))
+            if verdict.outcome == "repeated":
+                return Done(events=())
+        raise _conflict(verdict)
+
+    def known(self, order_id: str) -> Known:
+        """The order as it is now. Raises `CommandRefused` if there is none."""
+        batch = Batch(self.store, self.policy, ())
+        known = batch.look(order_id)
+        if known.view.order.placed is None:
+            raise CommandRefused(f"there is no order {order_id}")
+        return known
+
+
+def _conflict(verdict: Verdict) -> VersionConflict:
+    return VersionConflict(verdict.stream, expected=verdict.expected, current=verdict.current)
+
+
+def cancel(reason: orders.CancelReason, note: str, by: str) -> Callable[[OrderView, datetime], orders.OrderCommand]:
+    """Cancel what is not handed over yet."""
+
+    def command(view: OrderView, now: datetime) -> orders.OrderCommand:
+        return orders.RequestCancellation(reason=reason, note=note, by=by, at=now, handed_over=view.handed_over())
+
+    return command
+
+
+def hold(
+    reason: orders.HoldReason, note: str, by: str, until: datetime | None = None
+) -> Callable[[OrderView, datetime], orders.OrderCommand]:
+    """Stop everything before the hand-over until the hold is released."""
+    return lambda _, now: orders.PlaceHold(reason=reason, note=note, by=by, at=now, until=until)
+
+
+def release(
+    reason: orders.HoldReason | None, note: str, by: str
+) -> Callable[[OrderView, datetime], orders.OrderCommand]:
+    """Release one hold, or all of them."""
+    return lambda _, now: orders.ReleaseHold(reason=reason, note=note, by=by, at=now)
