@@ -14,7 +14,7 @@ from domain import outside, steps
 from domain import process as processes
 from domain import stock as stocks
 from domain.errors import CommandRefused
-from domain.process import OrderView, Policy, react
+from domain.process import OrderView, Policy, is_stuck, react
 from domain.routing import Warehouse
 from domain.work import Run, RunKey, Step, Want
 from tests.domain.laws import check_change, check_order, check_stock
@@ -46,6 +46,7 @@ class Pipeline:
     log: dict[str, list[object]] = field(default_factory=dict)
     later: dict[RunKey, datetime] = field(default_factory=dict)
     calls: dict[RunKey, Call] = field(default_factory=dict)
+    dead: set[RunKey] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         for warehouse in WAREHOUSES:
@@ -60,7 +61,9 @@ class Pipeline:
     def due(self, order_id: str) -> list[RunKey]:
         """The runs that may be claimed now."""
         due = [want.key for want in self.wants(order_id) if want.due is None or want.due <= self.now]
-        return sorted((key for key in due if self.later.get(key, self.now) <= self.now), key=str)
+        return sorted(
+            (key for key in due if self.later.get(key, self.now) <= self.now and key not in self.dead), key=str
+        )
 
     def all_due(self) -> list[RunKey]:
         return [key for order_id in sorted(self.views) for key in self.due(order_id)]
@@ -93,6 +96,31 @@ class Pipeline:
         again = steps.conclude(self.views[key.order_id], call.run, answer, self._context(needed))
         if key.step in WITH_INTENT:
             assert not again.changes, f"{key}: the same answer twice changed something: {again.changes}"
+
+    def kill(self) -> None:
+        """Every worker is gone, some of them between the act of the outside and its answer."""
+        for call in self.calls.values():
+            if self.chance.random() < 0.5:
+                self.world.ask(call.request, self.chance, self.now)
+        self.calls.clear()
+
+    def give_up(self, key: RunKey) -> None:
+        """The run has used up its attempts: it is a dead letter, and its order knows."""
+        self.calls.pop(key, None)
+        self.dead.add(key)
+        failed = processes.StepFailed(
+            step=key.step, part=key.part, ordinal=key.ordinal, attempts=9, reason="worn out", at=self.now
+        )
+        self._append_to(key.order_id, processes.process_stream(key.order_id), [failed])
+
+    def retry_the_dead(self) -> None:
+        """A person has mended the cause."""
+        for key in sorted(self.dead, key=str):
+            again = processes.StepRetried(
+                step=key.step, part=key.part, ordinal=key.ordinal, by="ann", note="", at=self.now
+            )
+            self._append_to(key.order_id, processes.process_stream(key.order_id), [again])
+        self.dead.clear()
 
     def _check_intent(self, key: RunKey, turn: steps.Turn, lost: Call | None) -> None:
         """What may have been asked before is inquired; what is begun again changes nothing and asks the same."""
@@ -209,6 +237,7 @@ class Pipeline:
         """Every law, on everything."""
         for order_id, view in self.views.items():
             check_order(view, self.log)
+            assert not is_stuck(view, self.policy), f"{order_id} is open and nothing will move it"
             assert self.wants(order_id) == react(refold(order_id, self.log), self.policy), (
                 "wants are not a function of the events"
             )

@@ -74,7 +74,16 @@ class WholeOrders(RuleBasedStateMachine):
     @precondition(lambda self: self.pipeline.calls)
     @rule()
     def kill_the_workers(self) -> None:
-        self.pipeline.calls.clear()
+        self.pipeline.kill()
+
+    @precondition(lambda self: self.pipeline.all_due())
+    @rule(data=st.data())
+    def give_up(self, data: st.DataObject) -> None:
+        self.pipeline.give_up(data.draw(st.sampled_from(self.pipeline.all_due())))
+
+    @rule()
+    def retry_the_dead(self) -> None:
+        self.pipeline.retry_the_dead()
 
     @precondition(lambda self: self.pipeline.views)
     @rule(
@@ -123,7 +132,9 @@ class WholeOrders(RuleBasedStateMachine):
 def finish(pipeline: Pipeline) -> None:
     """Faults stop; what does not end by itself is released, then cancelled; then everything has ended well."""
     pipeline.world.moody = False
-    pipeline.calls.clear()
+    pipeline.kill()
+    pipeline.settle()
+    pipeline.retry_the_dead()
     pipeline.settle()
     for end in (pipeline.release, pipeline.cancel, pipeline.release):
         for order_id in pipeline.views:
@@ -158,5 +169,5 @@ def check_end(pipeline: Pipeline, order_id: str) -> None:
         assert not any(key.startswith(f"{order_id}+") for key in stock.allocations)
 
 
-WholeOrders.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+WholeOrders.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestWholeOrders = WholeOrders.TestCase
