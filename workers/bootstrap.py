@@ -126,10 +126,12 @@ class Runtime:
         self._open.callback(world.close)
         return world
 
-    def step_worker(self, steps: Iterable[Step] = tuple(Step), *, name: str | None = None) -> "WorkerRole":
-        """A step worker with its consumer."""
+    def step_worker(
+        self, steps: Iterable[Step] = tuple(Step), *, name: str | None = None, world: OutsideWorld | None = None
+    ) -> "WorkerRole":
+        """A step worker with its consumer; `world` replaces the one that the settings name."""
         settings = worker_settings(self.settings, name or default_name("worker"), frozenset(steps))
-        worker = StepWorker(self.store(), self.world(), self.announce(), settings)
+        worker = StepWorker(self.store(), world or self.world(), self.announce(), settings)
         return WorkerRole(worker, self.broker(), [queue_of(step) for step in sorted(settings.steps)])
 
     def relay(self) -> Relay:
