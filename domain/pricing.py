@@ -7,6 +7,7 @@ is captured: if the rest of the order is cancelled later, it has been earned.
 
 from collections import Counter
 
+from domain.fulfillment import Fulfillment
 from domain.order import OrderPlaced
 from domain.process import OrderView, fulfillment_id
 from domain.values import Money
@@ -17,10 +18,9 @@ def parcel_value(view: OrderView, number: int) -> Money:
     placed = _placed(view)
     before: Counter[int] = Counter()
     for other, parcel in view.fulfillments.items():
-        if fulfillment_id(view.order_id, other) in view.payment.captured and parcel.created:
-            before.update({units.line: units.quantity for units in parcel.created.units})
-    created = view.fulfillments[number].created
-    after = before + Counter({units.line: units.quantity for units in created.units} if created else {})
+        if fulfillment_id(view.order_id, other) in view.payment.captured:
+            before += _units_of(parcel)
+    after = before + _units_of(view.fulfillments[number])
     amount = _share(placed, after) - _share(placed, before)
     if not view.payment.captured:
         amount += placed.shipping.amount
@@ -32,9 +32,16 @@ def value_handed_over(view: OrderView) -> Money:
     placed = _placed(view)
     units: Counter[int] = Counter()
     for parcel in view.fulfillments.values():
-        if parcel.handed_over and parcel.created:
-            units.update({some.line: some.quantity for some in parcel.created.units})
+        if parcel.handed_over:
+            units += _units_of(parcel)
     return Money(amount=_share(placed, units) + placed.shipping.amount, currency=placed.total.currency)
+
+
+def _units_of(parcel: Fulfillment) -> Counter[int]:
+    units: Counter[int] = Counter()
+    for some in parcel.created.units if parcel.created else ():
+        units[some.line] += some.quantity
+    return units
 
 
 def _share(placed: OrderPlaced, units: Counter[int]) -> int:
