@@ -1,7 +1,8 @@
 """Connections to Postgres with a deadline on everything, and foreign errors translated at the border.
 
-Every session carries time-outs of its own (statement, lock, idle in transaction), the socket those of the kernel. A connection
-from the pool is checked only when it has been idle for a while: a check costs a round trip.
+Every session carries time-outs of its own (statement, lock, idle in transaction), the socket those of the kernel. Neither helps
+against a server that is frozen while its kernel still answers, so every use of a connection is under a watchdog as well. A
+connection from the pool is checked only when it has been idle for a while: a check costs a round trip.
 """
 
 import os
@@ -16,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from domain.errors import OrderwrightError, Poison, StoreUnavailable
+from infrastructure.deadline import watchdog
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -33,7 +35,9 @@ _SESSION = {
     "timezone": "UTC",
 }
 _IDLE_CHECK_S = 1.0
-_RETRYABLE = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable, pg.UniqueViolation)
+_CHECK_DEADLINE_S = 3.0
+_USE_DEADLINE_S = 35.0  # a little more than the server's own statement_timeout
+_COLLISIONS = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable, pg.UniqueViolation)
 
 
 def conninfo(dsn: str, *, application: str = "orderwright", **session: str) -> str:
@@ -42,6 +46,10 @@ def conninfo(dsn: str, *, application: str = "orderwright", **session: str) -> s
     settings = " ".join(f"-c {name}={value}" for name, value in {**_SESSION, **session}.items())
     options = f"{settings} {given.pop('options', '') or ''}".strip()
     return make_conninfo("", **{**_SOCKET, "application_name": application, **given, "options": options})
+
+
+class Collision(StoreUnavailable):
+    """Nothing was done because of another transaction: it may be tried again at once."""
 
 
 class Database:
@@ -66,7 +74,7 @@ class Database:
         """A connection for one use; its errors arrive as ours."""
         if os.getpid() != self._pid:
             raise RuntimeError("database connections do not survive a fork")
-        with translated(), self._pool.connection() as connection:
+        with translated(), self._pool.connection() as connection, watched(connection, _USE_DEADLINE_S):
             yield connection
             connection.__dict__["used_at"] = time.monotonic()
 
@@ -76,21 +84,29 @@ class Database:
 
 
 @contextmanager
+def watched(connection: Connection, seconds: float) -> Iterator[None]:
+    """End the connection unless the block ends within `seconds`."""
+    with watchdog.limit(connection.fileno(), seconds):
+        yield
+
+
+@contextmanager
 def translated() -> Iterator[None]:
     """Turn psycopg's errors into ours."""
     try:
         yield
     except OrderwrightError:
         raise
-    except (*_RETRYABLE, pg.DiskFull, pg.TooManyConnections, pg.QueryCanceled, PoolTimeout) as error:
-        raise StoreUnavailable(f"the database refused for now ({type(error).__name__})") from error
+    except _COLLISIONS as error:
+        raise Collision(f"another transaction was in the way ({type(error).__name__})") from error
     except (pg.DataError, pg.IntegrityError, pg.ProgramLimitExceeded) as error:
         raise Poison(f"the database will never take this ({type(error).__name__})") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
         raise StoreUnavailable(f"the database did not answer ({type(error).__name__})") from error
 
 
 def _check_idle(connection: Connection) -> None:
     used_at = connection.__dict__.get("used_at", 0.0)
     if time.monotonic() - used_at > _IDLE_CHECK_S:
-        ConnectionPool.check_connection(connection)
+        with watched(connection, _CHECK_DEADLINE_S):
+            ConnectionPool.check_connection(connection)

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from domain.errors import StoreUnavailable
 from domain.ports import Holder, RecordedEvent, Unit, Verdict
-from infrastructure.postgres.database import Connection, Database
+from infrastructure.postgres.database import Collision, Connection, Database
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.rows import AppendCall, recorded
 from infrastructure.postgres.watermark import LowWaterMark
@@ -30,14 +29,14 @@ class PostgresStore(WorkQueries):
         super().__init__(self._database, self._clock.note)
 
     def append(self, units: Sequence[Unit], *, holder: Holder | None = None) -> Sequence[Verdict]:
-        """See `domain.ports.EventStore.append`. A deadlock or a lock time-out is tried again: nothing was done outside."""
+        """See `domain.ports.EventStore.append`. What lost against another transaction is tried again."""
         call = AppendCall(units, holder)
         for attempt in range(1, _APPEND_TRIES + 1):
             try:
                 with self._database.connection() as connection:
                     return self._append(connection, call)
-            except StoreUnavailable as error:
-                if attempt == _APPEND_TRIES or "refused for now" not in error.reason:
+            except Collision:
+                if attempt == _APPEND_TRIES:
                     raise
         raise AssertionError("unreachable")
 

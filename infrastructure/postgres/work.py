@@ -16,7 +16,7 @@ from psycopg.types.json import Jsonb
 from domain.errors import StoreUnavailable
 from domain.ports import Holder
 from domain.work import Run, RunKey, Step, Want
-from infrastructure.postgres.database import Connection, Database, conninfo, translated
+from infrastructure.postgres.database import Connection, Database, conninfo, translated, watched
 from infrastructure.postgres.queries import load
 from infrastructure.work_rows import DeadLetter, RunRow
 
@@ -52,7 +52,7 @@ class WorkQueries:
     def register(self, name: str, lease: timedelta) -> Holder:
         """See `domain.ports.WorkList.register`. The beacon is lit before the row can be seen by others."""
         beacon = self._open_beacon(lease)
-        with translated(), beacon.transaction():
+        with translated(), watched(beacon, lease.total_seconds() / 2), beacon.transaction():
             arguments = {"name": name, "beacon": True, "lease": lease}
             row = beacon.execute(_SQL["register"], arguments).fetchone()
             if row is None:
@@ -67,7 +67,7 @@ class WorkQueries:
         beacon = self._beacons.get(holder.id)
         if beacon is None or beacon.closed:
             return False
-        with translated():
+        with translated(), watched(beacon, lease.total_seconds() / 2):
             renewed = beacon.execute(_SQL["renew"], {"holder": holder.id, "lease": lease}).fetchone()
         return renewed is not None
 
