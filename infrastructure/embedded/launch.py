@@ -138,7 +138,9 @@ def start_server(launch: Launch, *, timeout_s: float) -> subprocess.Popen[bytes]
 
 def _spawn(launch: Launch) -> subprocess.Popen[bytes]:
     account = launch.account
-    command = launch.arguments(launch.layout.socket_folder(account))
+    sockets = launch.layout.socket_folder(account)
+    (sockets / f".s.PGSQL.{launch.port}.lock").unlink(missing_ok=True)  # of a killed server: only we use this folder
+    command = launch.arguments(sockets)
     stranger = stranger_pid(launch.layout)
     try:
         with os.fdopen(os.open(launch.layout.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:

@@ -12,9 +12,10 @@ at once are put in order by a file lock: the second attaches.
 import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import Popen
+from subprocess import Popen, TimeoutExpired
 from types import TracebackType
 
 import psycopg
@@ -117,15 +118,12 @@ class EmbeddedPostgres:
         """Start, attach or adopt; when it returns, the database is there and takes connections."""
         self._layout.create()
         with self._layout.lock(timeout_s=START_TIMEOUT_S + STOP_TIMEOUT_S):
-            server = self._running()
-            if server is None:
-                server = self._start()
-                self._become_owner()
-            elif self._layout.owner() is None:
-                self._become_owner()
-            address = self._address(server)
-            _create_database(address)
-            return address
+            try:
+                return self._enter()
+            except psycopg.OperationalError as error:
+                if not wait_until(lambda: find_postmaster(self._layout) is None, timeout_s=STOP_TIMEOUT_S):
+                    raise Misconfigured(f"The server in {self._layout.directory} refuses us: {error}") from error
+                return self._enter()  # it had been killed just now and only looked alive
 
     attach_or_start = start
 
@@ -162,6 +160,17 @@ class EmbeddedPostgres:
     ) -> None:
         self.stop()
 
+    def _enter(self) -> ServerAddress:
+        server = self._running()
+        if server is None:
+            server = self._start()
+            self._become_owner()
+        elif self._layout.owner() is None:
+            self._become_owner()
+        address = self._address(server)
+        _create_database(address)
+        return address
+
     def _running(self) -> Postmaster | None:
         """The server, once it is ready; one that is just going down is waited for until it is gone."""
         self._reap()
@@ -181,6 +190,7 @@ class EmbeddedPostgres:
         if self._layout.major() is None:
             make_cluster(self._layout, binaries, account)
         self._layout.trim_log()
+        self._bury()
         self._child = self._launch(binaries, account)
         server = find_postmaster(self._layout)
         if server is None:
@@ -235,6 +245,12 @@ class EmbeddedPostgres:
         if myself is not None:
             self._layout.note_owner(myself)
         self._owns = True
+
+    def _bury(self) -> None:
+        """A child that has just been killed may still be on its way out; without this it would stay a zombie."""
+        if self._child is not None:
+            with suppress(TimeoutExpired):
+                self._child.wait(timeout=STOP_TIMEOUT_S)
 
     def _reap(self) -> None:
         """Let an ended child go, so that it is no zombie."""
