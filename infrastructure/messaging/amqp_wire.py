@@ -15,11 +15,10 @@ import amqp
 from amqp import method_framing
 from kombu.transport import pyamqp
 
-from domain.errors import BrokerUnavailable
 from domain.messaging import Outbound
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.untyped import Untyped
-from infrastructure.messaging.wire import Wire
+from infrastructure.messaging.wire import Silent, Wire
 
 HEADER_FRAME = 2
 
@@ -70,39 +69,44 @@ class Transport(pyamqp.Transport):
 
 
 class Confirms:
-    """Which of the sent delivery tags the broker has not answered for, and which it refused."""
+    """Which messages the broker has not answered for yet, and which it did not take."""
 
     def __init__(self, channel: Untyped) -> None:
-        self._last = 0
-        self._open: set[int] = set()
-        self.refused = 0
-        self.returned: set[str] = set()
+        self._last_tag = 0
+        self._open: dict[int, Outbound] = {}
+        self._refused: list[Outbound] = []
+        self._homeless: set[str] = set()
         channel.events["basic_ack"].add(self._on_ack)
         channel.events["basic_nack"].add(self._on_nack)
         channel.events["basic_return"].add(self._on_return)
         channel.confirm_select()
 
-    def expect_one(self) -> None:
-        self._last += 1
-        self._open.add(self._last)
+    def expect(self, message: Outbound) -> None:
+        self._last_tag += 1
+        self._open[self._last_tag] = message
 
     @property
     def missing(self) -> int:
         return len(self._open)
 
-    def _answered(self, tag: int, multiple: bool) -> int:  # noqa: FBT001 - py-amqp passes it so
-        tags = {old for old in self._open if old <= tag} if multiple else self._open & {tag}
-        self._open -= tags
-        return len(tags)
+    def not_taken(self, messages: Sequence[Outbound]) -> list[Outbound]:
+        """Of these, the last batch. Starts the next one."""
+        refused, self._refused = self._refused, []
+        homeless, self._homeless = self._homeless, set()
+        return [*(message for message in messages if message.queue in homeless), *refused]
+
+    def _answered(self, tag: int, multiple: bool) -> list[Outbound]:  # noqa: FBT001 - py-amqp passes it so
+        tags = [old for old in self._open if old <= tag] if multiple else [tag]
+        return [self._open.pop(old) for old in tags if old in self._open]
 
     def _on_ack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001
         self._answered(tag, multiple)
 
     def _on_nack(self, tag: int, multiple: bool) -> None:  # noqa: FBT001
-        self.refused += self._answered(tag, multiple)
+        self._refused += self._answered(tag, multiple)
 
     def _on_return(self, _error: Exception, _exchange: str, routing_key: str, _message: Untyped) -> None:
-        self.returned.add(routing_key)
+        self._homeless.add(routing_key)
 
 
 class AmqpWire(Wire):
@@ -133,13 +137,9 @@ class AmqpWire(Wire):
     # --- queues -------------------------------------------------------------------------------------------------------------------
 
     def declare_one(self, queue: str) -> None:
-        try:
+        """Look first: two who create one quorum queue at once can break it (541 on 3.10), and an operator's own arguments stand."""
+        if self.depth(queue) is None:
             self.channel.queue_declare(queue=queue, durable=True, auto_delete=False, arguments=self._arguments(queue))
-        except (
-            amqp.exceptions.PreconditionFailed
-        ):  # it exists with other arguments, the operator's choice: use it as it is
-            self.channel = self.new_channel()
-            self._confirms = None
 
     def _arguments(self, queue: str) -> dict[str, Untyped]:
         arguments: dict[str, Untyped] = {
@@ -167,17 +167,13 @@ class AmqpWire(Wire):
 
     # --- sending ------------------------------------------------------------------------------------------------------------------
 
-    def transmit(self, messages: Sequence[Outbound]) -> set[str]:
+    def transmit(self, messages: Sequence[Outbound]) -> Sequence[Outbound]:
         confirms = self._confirms = self._confirms or Confirms(self.channel)
-        confirms.refused = 0
-        confirms.returned = set()
         for message in messages:
-            confirms.expect_one()
+            confirms.expect(message)
             self.put(message)
         self._await(confirms)
-        if confirms.refused:
-            raise BrokerUnavailable(f"the broker refused {confirms.refused} of {len(messages)} messages (queue full)")
-        return confirms.returned
+        return confirms.not_taken(messages)
 
     def _await(self, confirms: Confirms) -> None:
         deadline = monotonic() + self.settings.confirm_timeout_s
@@ -185,9 +181,7 @@ class AmqpWire(Wire):
             left = deadline - monotonic()
             if left <= 0:
                 why = ": the broker blocks publishers (memory or disk alarm)" if self._blocked else ""
-                raise TimeoutError(
-                    f"{confirms.missing} messages not confirmed in {self.settings.confirm_timeout_s:g} s{why}"
-                )
+                raise Silent(f"{confirms.missing} messages not confirmed in {self.settings.confirm_timeout_s:g} s{why}")
             self.transport.drain_events(self._raw, timeout=left)
 
     # --- receiving ----------------------------------------------------------------------------------------------------------------

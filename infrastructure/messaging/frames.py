@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
@@ -22,7 +22,7 @@ class _Sheet(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    v: Literal[1]
+    v: Annotated[int, Field(ge=1, le=1)]  # Literal[1] would take true and 1.0
     step: StepName
     orders: Annotated[tuple[OrderId, ...], Field(min_length=1, max_length=MAX_ORDERS)]
 

@@ -66,10 +66,10 @@ class MemoryWire(PromptWire):
         waiting = self.channel.house.queues.get(queue)
         return None if waiting is None else waiting.qsize()
 
-    def transmit(self, messages: Sequence[Outbound]) -> set[str]:
+    def transmit(self, messages: Sequence[Outbound]) -> Sequence[Outbound]:
         for message in messages:
             self.put(message)
-        return set()
+        return []
 
     def listen(self, ring: Callable[[], None]) -> None:
         self.channel.house.bells[id(self)] = ring

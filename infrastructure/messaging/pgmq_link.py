@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infrastructure.deadline import watchdog
 from infrastructure.messaging.settings import BrokerSettings
+from infrastructure.messaging.wire import Silent
 
 Row = tuple[Any, ...]
 
@@ -49,8 +50,13 @@ class Link:
     def connection(self) -> Iterator[psycopg.Connection[Row]]:
         if self._connection is None:
             raise psycopg.OperationalError("the connection is closed")
-        with watchdog.limit(self._connection.fileno(), self._io_timeout_s):
-            yield self._connection
+        with watchdog.limit(self._connection.fileno(), self._io_timeout_s) as limit:
+            try:
+                yield self._connection
+            except psycopg.Error as error:
+                if limit.expired:
+                    raise Silent(f"the database did not answer in {self._io_timeout_s:g} s") from error
+                raise
 
     def listen(self, channel: str) -> None:
         with self.connection() as connection:

@@ -38,14 +38,14 @@ class PgmqWire(PromptWire):
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             return None
 
-    def transmit(self, messages: Sequence[Outbound]) -> set[str]:
+    def transmit(self, messages: Sequence[Outbound]) -> Sequence[Outbound]:
         for message in messages:
             self.put(message)
         try:
             self.channel.flush()
         except psycopg.errors.UndefinedTable:  # of one queue, but the whole batch was rolled back
-            return {message.queue for message in messages}
-        return set()
+            return messages
+        return []
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         self.channel.acknowledge(messages)

@@ -8,15 +8,23 @@ from typing import Self, TypeVar
 from domain.errors import BrokerUnavailable, Misconfigured, Poison
 from domain.messaging import Outbound
 from infrastructure.messaging.settings import checked_queues
-from infrastructure.messaging.wire import Wire
+from infrastructure.messaging.wire import Silent, Wire
 
 T = TypeVar("T")
+
+
+class Broken(BrokerUnavailable):
+    """The connection is gone; on another one it may work at once."""
+
+    def __init__(self, reason: str, *, may_be_tried_again: bool) -> None:
+        self.may_be_tried_again = may_be_tried_again
+        super().__init__(reason)
 
 
 class KombuPublisher:
     """One connection of its own behind a lock, made at first use and again after every error.
 
-    An error on a connection that had been idle mostly means that the broker was restarted meanwhile, so the batch is tried once more on
+    An error on an open connection mostly means that the broker was restarted meanwhile, so the batch is tried once more on
     a fresh one. A time-out is not tried again: the caller's patience is used up.
     """
 
@@ -54,26 +62,25 @@ class KombuPublisher:
 
     def _do(self, work: Callable[[Wire], T]) -> T:
         with self._lock:
-            if self._wire is None:
-                return self._attempt(work)
             try:
                 return self._attempt(work)
-            except BrokerUnavailable as error:
-                if not isinstance(error.__cause__, Exception) or isinstance(error.__cause__, TimeoutError):
+            except Broken as broken:
+                if not broken.may_be_tried_again:
                     raise
             return self._attempt(work)
 
     def _attempt(self, work: Callable[[Wire], T]) -> T:
+        was_open = False
         try:
-            return work(self._connected())
-        except (Misconfigured, Poison):
-            raise
-        except BrokerUnavailable:
-            self._discard()
+            wire = self._connected()
+            was_open = True
+            return work(wire)
+        except (Misconfigured, Poison, BrokerUnavailable):
             raise
         except Exception as error:
             self._discard()
-            raise BrokerUnavailable(f"{type(error).__name__}: {error}".strip()) from error
+            silent = isinstance(error, (Silent, TimeoutError, BlockingIOError))
+            raise Broken(f"{type(error).__name__}: {error}", may_be_tried_again=was_open and not silent) from error
 
     def _connected(self) -> Wire:
         if self._wire is None:

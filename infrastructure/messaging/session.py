@@ -8,7 +8,7 @@ import logging
 import selectors
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from time import monotonic
 
 from kombu.message import Message
@@ -76,18 +76,16 @@ class Session:
         self.wire.collect()
 
     def _settle(self) -> None:
-        done: list[Message] = []
-        while True:
-            try:
-                message, back = self._settled.get_nowait()
-            except Empty:
-                break
-            if back and not message.acknowledged:
-                message.requeue()
-            elif not message.acknowledged and message not in done:
-                done.append(message)
-        if done:
+        verdicts: dict[int, tuple[Message, bool]] = {}
+        while not self._settled.empty():
+            message, back = self._settled.get_nowait()
+            if not message.acknowledged:
+                verdicts.setdefault(id(message), (message, back))  # the first word counts
+        if done := [message for message, back in verdicts.values() if not back]:
             self.wire.acknowledge(done)
+        for message, back in verdicts.values():
+            if back:
+                message.requeue()
 
     def _settle_later(self, message: Message, *, back: bool) -> None:
         self._settled.put((message, back))

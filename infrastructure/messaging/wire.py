@@ -7,6 +7,7 @@ which options, how a batch is confirmed, and how to tell that something may have
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from time import sleep
 from typing import ClassVar
 
 import kombu
@@ -17,7 +18,13 @@ from domain.messaging import Outbound
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.untyped import Untyped
 
+SEND_PAUSES_S = (0.0, 0.1, 0.4)
+
 OnMessage = Callable[[str, Message], None]
+
+
+class Silent(ConnectionError):
+    """The broker did not answer in time."""
 
 
 class Wire(ABC):
@@ -79,19 +86,24 @@ class Wire(ABC):
     # --- sending ------------------------------------------------------------------------------------------------------------------
 
     def send(self, messages: Sequence[Outbound]) -> None:
-        """Return when the broker has taken all of them. A queue that has vanished is declared again, once."""
-        self.declare({message.queue for message in messages})
-        homeless = self.transmit(messages)
-        if not homeless:
-            return
-        self._declared -= homeless
-        self.declare(homeless)
-        if still := self.transmit([message for message in messages if message.queue in homeless]):
-            raise BrokerUnavailable(f"queues vanish as they are declared: {', '.join(sorted(still))}")
+        """Return when the broker has taken all of them.
+
+        What it did not take gets two more chances behind a new declaration: the queue may have vanished, or be in the making.
+        """
+        left = messages
+        for pause_s in SEND_PAUSES_S:
+            sleep(pause_s)
+            self.declare({message.queue for message in left})
+            left = self.transmit(left)
+            self._declared -= {message.queue for message in left}
+            if not left:
+                return
+        queues = ", ".join(sorted({message.queue for message in left}))
+        raise BrokerUnavailable(f"the broker refused {len(left)} of {len(messages)} messages (is {queues} full?)")
 
     @abstractmethod
-    def transmit(self, messages: Sequence[Outbound]) -> set[str]:
-        """Send and confirm. Return the queues that do not exist; what was for them was not sent."""
+    def transmit(self, messages: Sequence[Outbound]) -> Sequence[Outbound]:
+        """Send and confirm. Return what the broker did not take."""
 
     def put(self, message: Outbound) -> None:
         labels = {

@@ -1,0 +1,179 @@
+"""The messaging contract on RabbitMQ's quorum queues, and what can befall a broker on a network."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from struct import pack
+
+import pytest
+from kombu import Connection
+
+from domain.errors import BrokerUnavailable
+from domain.messaging import Outbound
+from infrastructure.embedded.waiting import wait_until
+from infrastructure.messaging.broker import Broker, connect
+from infrastructure.messaging.settings import BrokerSettings
+from tests.contracts.broker import PATIENCE_S, BrokerContract, Inbox, receiving, send_raw
+from tests.servers.rabbitmq import RabbitNode
+
+
+def settings_for(url: str) -> BrokerSettings:
+    return BrokerSettings(url=url, confirm_timeout_s=2.0, io_timeout_s=2.0, connect_timeout_s=2.0, heartbeat_s=2)
+
+
+@contextmanager
+def frozen(node: RabbitNode) -> Iterator[None]:
+    """Stop the node's process: the kernel still answers for it."""
+    pid = int((Path(node._folder) / "node.pid").read_text(encoding="ascii"))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+class TestRabbitMQBroker(BrokerContract):
+    @pytest.fixture
+    def broker(self, rabbitmq: str) -> Broker:
+        return connect(replace(settings_for(rabbitmq), confirm_timeout_s=10.0, io_timeout_s=10.0, heartbeat_s=10))
+
+    def delete_queue(self, broker: Broker, queue: str) -> None:
+        with Connection(broker.settings.url) as connection:
+            connection.channel().queue_delete(queue)
+
+    def test_a_32_megabyte_body_is_refused(self, broker: Broker, queue: str) -> None:
+        inbox = Inbox()
+        with receiving(broker, queue, inbox):
+            send_raw(
+                broker, queue, b" " * 32_000_000, {"content_type": "application/json", "content_encoding": "utf-8"}
+            )
+            assert inbox.has_refused(1)
+        assert inbox.refused[0][1] == "32000000 bytes, more than 262144"
+
+    def test_headers_that_the_client_cannot_read_cost_one_message_only(self, broker: Broker, queue: str) -> None:
+        inbox = Inbox()
+        with receiving(broker, queue, inbox) as consumer:
+            _send_with_deep_headers(broker, queue, depth=2_000)
+            send_raw(broker, queue, b"{}", {"content_type": "application/json", "content_encoding": "utf-8"})
+            assert inbox.has_refused(1)
+            assert inbox.has(1)
+            assert consumer.connected
+        assert inbox.refused[0][0].body == b"deep"
+
+    def test_a_full_queue_refuses_and_the_publisher_hears_of_it(self, broker: Broker, queue: str) -> None:
+        small = connect(replace(broker.settings, max_length=5))
+        with small.publisher() as publisher:
+            publisher.publish([Outbound(queue=queue, body=b"{}")] * 5)
+            with pytest.raises(BrokerUnavailable, match="refused"):
+                publisher.publish([Outbound(queue=queue, body=b"{}")] * 100)
+            self.delete_queue(broker, queue)
+            publisher.publish([Outbound(queue=queue, body=b"{}")])
+
+    def test_a_queue_that_an_operator_declared_differently_is_used_as_it_is(self, broker: Broker, queue: str) -> None:
+        inbox = Inbox()
+        with Connection(broker.settings.url) as connection:
+            connection.channel().queue_declare(queue, durable=True, auto_delete=False)
+        with broker.publisher() as publisher, receiving(broker, queue, inbox):
+            publisher.publish([Outbound(queue=queue, body=b"1")])
+            assert inbox.has(1)
+
+    def test_a_message_that_is_released_too_often_ends_in_the_dead_letter_queue(
+        self, broker: Broker, queue: str
+    ) -> None:
+        weary = connect(replace(broker.settings, delivery_limit=2, dead_queue=f"{queue}_dead"))
+        weary.declare([queue])
+        inbox = Inbox()
+        consumer = weary.consumer([queue], on_unreadable=inbox.refuse)
+        consumer.start(lambda inbound: inbound.release())
+        with weary.publisher() as publisher:
+            publisher.publish([Outbound(queue=queue, body=b"1")])
+            assert wait_until(lambda: publisher.depth(f"{queue}_dead") == 1, timeout_s=PATIENCE_S)
+        assert consumer.stop(PATIENCE_S)
+
+
+class TestRabbitMQInTrouble:
+    """On a node of one's own."""
+
+    def test_a_killed_node_loses_nothing_confirmed_and_both_sides_come_back(
+        self, make_rabbitmq: Callable[[], RabbitNode]
+    ) -> None:
+        """The queues are older than a moment: RabbitMQ 3.10 forgets one that was declared just before a kill, with its messages."""
+        node, inbox = make_rabbitmq(), Inbox()
+        broker = connect(settings_for(node.start()))
+        broker.declare(["ow_test", "ow_kept"])
+        node.stop()
+        node.start()
+        with broker.publisher() as publisher, receiving(broker, "ow_test", inbox) as consumer:
+            publisher.publish([Outbound(queue="ow_test", body=b"1")])
+            publisher.publish([Outbound(queue="ow_kept", body=b"kept")])
+            assert inbox.has(1)
+            node.kill()
+            with pytest.raises(BrokerUnavailable):
+                publisher.publish([Outbound(queue="ow_test", body=b"lost")])
+            assert wait_until(lambda: not consumer.connected, timeout_s=PATIENCE_S)
+            node.start()
+            assert wait_until(lambda: consumer.connected, timeout_s=PATIENCE_S)
+            publisher.publish([Outbound(queue="ow_test", body=b"2")])
+            assert inbox.has(2)
+            assert wait_until(lambda: publisher.depth("ow_kept") == 1, timeout_s=PATIENCE_S)
+
+    def test_a_frozen_node_holds_up_neither_publisher_nor_consumer(
+        self, make_rabbitmq: Callable[[], RabbitNode]
+    ) -> None:
+        node, inbox = make_rabbitmq(), Inbox(settling=False)
+        broker = connect(settings_for(node.start()))
+        stopped = broker.consumer(["ow_test"], on_unreadable=inbox.refuse)
+        stopped.start(inbox.take)
+        later = Inbox()
+        with broker.publisher() as publisher, receiving(broker, "ow_other", later) as patient:
+            publisher.publish([Outbound(queue="ow_test", body=b"1"), Outbound(queue="ow_other", body=b"1")])
+            assert inbox.has(1)
+            assert later.has(1)
+            with frozen(node):
+                with pytest.raises(BrokerUnavailable):
+                    publisher.publish([Outbound(queue="ow_other", body=b"unknown")])
+                with pytest.raises(BrokerUnavailable):
+                    publisher.publish([Outbound(queue="ow_other", body=b" " * 200_000)] * 100)
+                assert stopped.stop(PATIENCE_S)
+                assert wait_until(lambda: not patient.connected, timeout_s=PATIENCE_S), "the heart beats no more"
+            _publish_when_back(broker, "ow_other", b"2")
+            assert wait_until(lambda: b"2" in later.bodies(), timeout_s=PATIENCE_S)
+
+    def test_a_consumer_stops_while_the_node_is_down(self, make_rabbitmq: Callable[[], RabbitNode]) -> None:
+        node, inbox = make_rabbitmq(), Inbox()
+        broker = connect(settings_for(node.start()))
+        with receiving(broker, "ow_test", inbox) as consumer:
+            assert wait_until(lambda: consumer.connected, timeout_s=PATIENCE_S)
+            node.stop()
+            assert wait_until(lambda: not consumer.connected, timeout_s=PATIENCE_S)
+            assert consumer.stop(PATIENCE_S)
+
+
+def _publish_when_back(broker: Broker, queue: str, body: bytes) -> None:
+    def publishes() -> bool:
+        try:
+            with broker.publisher() as publisher:
+                publisher.publish([Outbound(queue=queue, body=body)])
+        except BrokerUnavailable:
+            return False
+        return True
+
+    assert wait_until(publishes, timeout_s=PATIENCE_S)
+
+
+def _send_with_deep_headers(broker: Broker, queue: str, *, depth: int) -> None:
+    """A header table in a table in a table: valid AMQP that py-amqp cannot read, and cannot write either, so by hand."""
+    table = pack(">I", 0)
+    for _ in range(depth):
+        entry = b"\x01aF" + table
+        table = pack(">I", len(entry)) + entry
+    wire = broker._wire(consuming=False)
+    wire.open()
+    wire.declare([queue])
+    message = wire.channel.prepare_message(b"deep", properties={})
+    message._serialize_properties = lambda: pack(">H", 1 << 13) + table
+    wire.channel.basic_publish(message, exchange="", routing_key=queue)
+    wire.close()
