@@ -1,25 +1,11 @@
 """The contracts of the store, against memory."""
 
-from datetime import datetime, timedelta
-
 import pytest
 
 from infrastructure.memory import MemoryStore
 from tests.contracts import event_store, transactions, work_list
-from tests.contracts.stores import AT, Advance
-
-
-class Clock:
-    """A clock that goes when it is told to."""
-
-    def __init__(self) -> None:
-        self.now = AT
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def advance(self, time: timedelta) -> None:
-        self.now += time
+from tests.contracts.stores import Advance
+from tests.infrastructure.memory.clock import Clock
 
 
 @pytest.fixture
