@@ -177,27 +177,34 @@ class Order:
     cancelled: tuple[Units, ...] = ()
     cancellations: int = 0
     closed: Literal["delivered", "partially_delivered", "cancelled"] | None = None
+    open_units: tuple[Units, ...] = ()
+    unplanned_units: tuple[Units, ...] = ()
 
     def unplanned(self) -> tuple[Units, ...]:
         """Units of which nobody has decided yet where they come from: neither assigned, backordered nor cancelled."""
-        return self._left(include_backorders=False)
+        return self.unplanned_units
 
     def to_plan(self) -> tuple[Units, ...]:
         """What a plan has to cover: unplanned units and those that wait in a backorder."""
-        return self._left(include_backorders=True)
+        return self.open_units
 
-    def _left(self, *, include_backorders: bool) -> tuple[Units, ...]:
-        if self.placed is None:
-            return ()
-        taken: Counter[int] = Counter()
-        backordered = [] if include_backorders else [backorder.units for backorder in self.backorders]
-        for units in [*_assigned(self.assignments), *self.cancelled, *backordered]:
-            taken[units.line] += units.quantity
-        return tuple(
-            Units(line=line.number, sku=line.sku, quantity=line.quantity - taken[line.number])
-            for line in self.placed.lines
-            if line.quantity > taken[line.number]
-        )
+
+def _counted(order: Order) -> Order:
+    """The order with its open units counted anew. They change seldom and are asked for with every decision."""
+    return replace(order, open_units=_left(order, ()), unplanned_units=_left(order, order.backorders))
+
+
+def _left(order: Order, backorders: Sequence[Backorder]) -> tuple[Units, ...]:
+    if order.placed is None:
+        return ()
+    taken: Counter[int] = Counter()
+    for units in [*_assigned(order.assignments), *order.cancelled, *(backorder.units for backorder in backorders)]:
+        taken[units.line] += units.quantity
+    return tuple(
+        Units(line=line.number, sku=line.sku, quantity=line.quantity - taken[line.number])
+        for line in order.placed.lines
+        if line.quantity > taken[line.number]
+    )
 
 
 def decide(command: OrderCommand, order: Order) -> Sequence[OrderEvent]:  # noqa: C901, PLR0911, PLR0912 - one flat case a command
@@ -232,7 +239,7 @@ def evolve(order: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PL
     """The order after one event."""
     match event:
         case OrderPlaced():
-            return replace(order, placed=event)
+            return _counted(replace(order, placed=event))
         case RiskAssessed():
             return replace(order, risk=event.decision)
         case HoldPlaced():
@@ -242,19 +249,20 @@ def evolve(order: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PL
             holds = {reason: hold for reason, hold in order.holds.items() if reason != event.reason}
             return replace(order, holds=holds, planned_at=None)
         case FulfillmentPlanned():
-            return replace(
+            planned = replace(
                 order,
                 plans=order.plans + 1,
                 planned_at=event.at,
                 assignments=order.assignments + event.assignments,
                 backorders=event.backorders,
             )
+            return _counted(planned)
         case CancellationRequested():
             return replace(order, cancelling=event.reason, holds={})
         case CancellationRefused():
             return replace(order, cancelling=None)
         case LinesCancelled():
-            return replace(
+            fewer = replace(
                 order,
                 cancelling=None,
                 cancel_reason=event.reason,
@@ -263,6 +271,7 @@ def evolve(order: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PL
                 assignments=tuple(a for a in order.assignments if a.fulfillment_id not in event.stood_down),
                 backorders=(),
             )
+            return _counted(fewer)
         case OrderClosed():
             return replace(order, closed=event.outcome)
         case _:

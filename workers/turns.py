@@ -95,7 +95,7 @@ class _Turn:
     def __init__(self, known: Known, context: Context, rules: Rules) -> None:
         self._before = known
         self._view = known.view
-        self._wants = known.wants
+        self._wants: frozenset[Want] | None = known.wants
         self._context = context
         self._rules = rules
         self._events: list[tuple[str, Any]] = []
@@ -113,14 +113,14 @@ class _Turn:
         self._attempt(run, lambda: steps.conclude(self._view, run, answer, self._context))
 
     def begin(self, run: Run) -> None:
-        if run.key in {want.key for want in self._wants}:
+        if run.key in {want.key for want in self._wanted()}:
             self._attempt(run, lambda: steps.begin(self._view, run, self._context))
 
     def carry_on(self) -> None:
         """Begin whatever became wanted by this turn, again and again until nothing new does."""
         known = {want.key for want in self._before.wants}
         while True:
-            new = [want.key for want in self._wants if want.key not in known and want.due is None]
+            new = [want.key for want in self._wanted() if want.key not in known and want.due is None]
             mine = [key for key in sorted(new, key=str) if key.step in self._rules.steps and key not in self._carried]
             if not mine:
                 return
@@ -133,7 +133,7 @@ class _Turn:
                     self.begin(run)
 
     def result(self, inputs: Inputs) -> Result:
-        wanted = {want.key: want for want in self._wants}
+        wanted = {want.key: want for want in self._wanted()}
         touched = {run.key: run for run in inputs.runs()}
         settled = [self._settle(run, wanted) for run in touched.values()]
         before = {want.key for want in self._before.wants}
@@ -152,12 +152,17 @@ class _Turn:
         )
         return Result(
             unit=unit,
-            known=Known(view=self._view, wants=self._wants),
+            known=Known(view=self._view, wants=self._wanted()),
             calls=tuple(call for key, call in self._calls.items() if key in touched or key in carried),
             deferred=tuple(run for run in self._deferred if run.key in carried),
             finished=tuple(run.key for run in settled if run.state != "running"),
             announce=tuple(want for want in fresh if want.key not in carried and want.due is None),
         )
+
+    def _wanted(self) -> frozenset[Want]:
+        if self._wants is None:
+            self._wants = processes.react(self._view, self._context.policy)
+        return self._wants
 
     def _attempt(self, run: Run, step: Callable[[], Turn]) -> None:
         stock = self._context.stock.entries()
@@ -183,7 +188,7 @@ class _Turn:
                 self._expected.setdefault(stream, 0)
                 self._view = processes.extend(self._view, stream, events)  # type: ignore[arg-type]
         if turn.changes:
-            self._wants = processes.react(self._view, self._context.policy)
+            self._wants = None
 
     def _trouble(self, run: Run, error: Exception) -> None:
         if run.key in self._carried:
