@@ -11,8 +11,9 @@ import socket
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from domain.errors import BrokerUnavailable, Misconfigured, UndecodableMessage
 from domain.messaging import Inbound
@@ -28,14 +29,19 @@ from infrastructure.messaging.frames import decode_frame
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.wakeups import WakeUps, queue_of
 from infrastructure.postgres import migrate
+from infrastructure.postgres.migration_files import read_migrations
 from infrastructure.postgres.store import PostgresStore
 from infrastructure.settings import Settings
 from workers.announce import Announce, patiently
 from workers.handle import Handler
+from workers.keeper import Keeper, leave
 from workers.mailbox import WakeUp
 from workers.relay import Relay
 from workers.retry import RetryPolicy
 from workers.step_worker import StepWorker, WorkerSettings
+
+if TYPE_CHECKING:
+    from workers.intake import Intake
 
 INTAKE_QUEUE = "ow_orders"
 DEAD_QUEUE = "ow_dead"
@@ -83,6 +89,10 @@ class Runtime:
             names = ", ".join(str(one) for one in pending)
             raise Misconfigured(f"the database lacks {names}: run `orderwright migrate up`")
         return dsn
+
+    def migrations(self) -> "Migrations":
+        """The schema of this runtime's database."""
+        return Migrations(self.dsn())
 
     def store(self) -> PostgresStore:
         """The event store and work list."""
@@ -134,6 +144,24 @@ class Runtime:
         worker = StepWorker(self.store(), world or self.world(), self.announce(), settings)
         return WorkerRole(worker, self.broker(), [queue_of(step) for step in sorted(settings.steps)])
 
+    def intake(self, actor: str = "intake") -> "Intake":
+        """The door for orders."""
+        from workers.intake import Intake
+
+        return Intake(self.store(), self.announce(), policy(self.settings), actor=actor)
+
+    def keeper(self) -> Keeper:
+        """Stores the broker's dead letters."""
+        broker = self.broker()
+        self._declare(broker)
+        consumer = broker.consumer([DEAD_QUEUE], on_unreadable=leave, check=lambda _: None)
+        return Keeper(consumer, self.store().bury_message)
+
+    def _declare(self, broker: Broker) -> None:
+        """Consumers declare again whenever they connect, so a broker that is away is no reason not to start."""
+        with suppress(BrokerUnavailable):
+            broker.declare(QUEUES)
+
     def relay(self) -> Relay:
         """A relay over this runtime's store and broker."""
         wake_ups = self.wake_ups()
@@ -142,6 +170,21 @@ class Runtime:
             return max((wake_ups.backlog(step) or 0 for step in (Step.RISK, Step.AUTHORIZE)), default=0)
 
         return Relay(self.store(), wake_ups.announce, backlog)
+
+
+class Migrations:
+    """The migration runner on one database."""
+
+    def __init__(self, dsn: str) -> None:
+        self.up = partial(migrate.up, dsn)
+        self.status = partial(migrate.status, dsn)
+        self.check = partial(migrate.check, dsn)
+        self.wait = partial(migrate.wait, dsn)
+
+
+def migration_sql() -> list[tuple[str, str]]:
+    """Name and text of every migration; connects to nothing."""
+    return [(migration.name, migration.sql) for migration in read_migrations()]
 
 
 class WorkerRole:
