@@ -1,0 +1,1 @@
+"""The demonstration: real orders, and what it takes to play them."""
