@@ -41,6 +41,13 @@ SETTINGS = {
     "timezone": "UTC",
     "logging_collector": "off",
 }
+INITDB_FLAGS = [
+    "--encoding=UTF8",
+    "--no-locale",
+    "--auth=scram-sha-256",
+    "--no-instructions",
+    f"--username={SUPERUSER}",
+]
 ORPHANS = re.compile(r"pre-existing shared memory block|lock file .* already exists|is still in use", re.IGNORECASE)
 BUSY = re.compile(r"could not bind|Address already in use|could not create any TCP/IP sockets", re.IGNORECASE)
 
@@ -72,7 +79,7 @@ class Launch:
         return self.account.command(self.binaries.postgres, "-D", self.layout.data, *flags)
 
 
-def make_cluster(layout: Layout, binaries: Binaries, account: Account) -> None:
+def make_cluster(layout: Layout, binaries: Binaries, account: Account, *, sync: bool) -> None:
     """Run `initdb` with scram passwords, never trust; a leftover of a killed attempt is thrown away."""
     unfinished = layout.directory / "data.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -83,11 +90,12 @@ def make_cluster(layout: Layout, binaries: Binaries, account: Account) -> None:
             layout.directory.stat().st_mode | stat.S_IXOTH
         )  # `nobody` must pass through to its own folders
     password = layout.socket_folder(account) / "initdb.password"
+    command = account.command(binaries.initdb, "-D", unfinished, f"--pwfile={password}", *INITDB_FLAGS)
     try:
         password.write_text(layout.password(), encoding="ascii")
         password.chmod(0o600)
         account.hand_over(password)
-        _run_initdb(binaries, account, unfinished, password)
+        _run_initdb(account, [*command, *([] if sync else ["--no-sync"])], layout.directory)
     finally:
         password.unlink(missing_ok=True)
     private(unfinished)
@@ -97,9 +105,7 @@ def make_cluster(layout: Layout, binaries: Binaries, account: Account) -> None:
         raise Misconfigured(f"{layout.data} holds something else than a database: move it away.") from error
 
 
-def _run_initdb(binaries: Binaries, account: Account, data: Path, password: Path) -> None:
-    flags = ["--encoding=UTF8", "--no-locale", "--auth=scram-sha-256", "--no-instructions", f"--username={SUPERUSER}"]
-    command = account.command(binaries.initdb, "-D", data, f"--pwfile={password}", *flags)
+def _run_initdb(account: Account, command: list[str], folder: Path) -> None:
     try:
         made = subprocess.run(
             command,
@@ -114,9 +120,9 @@ def _run_initdb(binaries: Binaries, account: Account, data: Path, password: Path
             extra_groups=account.extra_groups,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise Misconfigured(f"A database folder could not be made in {data.parent}: {error}.") from error
+        raise Misconfigured(f"A database folder could not be made in {folder}: {error}.") from error
     if made.returncode != 0:
-        raise Misconfigured(f"A database folder could not be made in {data.parent}: {_last_line(made.stderr)}")
+        raise Misconfigured(f"A database folder could not be made in {folder}: {_last_line(made.stderr)}")
 
 
 def start_server(launch: Launch, *, timeout_s: float) -> subprocess.Popen[bytes]:

@@ -104,6 +104,7 @@ class EmbeddedPostgres:
         self._listen_tcp = listen_tcp
         self._port = port
         self._database = database
+        self._durable = durable
         self._settings = {**({} if durable else NOT_DURABLE), **(settings or {})}
         self._binaries = binaries
         self._owns = False
@@ -188,7 +189,7 @@ class EmbeddedPostgres:
         self._refuse_other_major(binaries)
         account = choose_account(self._layout.data)
         if self._layout.major() is None:
-            make_cluster(self._layout, binaries, account)
+            make_cluster(self._layout, binaries, account, sync=self._durable)
         self._layout.trim_log()
         self._bury()
         self._child = self._launch(binaries, account)
