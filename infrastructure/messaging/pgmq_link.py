@@ -66,10 +66,11 @@ class Link:
         with self.connection() as connection:
             connection.add_notify_handler(lambda notify: heard(notify.channel))
 
-    def collect_notifies(self) -> None:
-        """Read what the server has pushed; the handler hears of it."""
+    def collect_notifies(self, *, from_socket: bool) -> None:
+        """Tell the handler what the server has pushed: on the socket, or with an answer, in libpq's memory, where `select` sees nothing."""
         with self.connection() as connection:
-            connection.pgconn.consume_input()
+            if from_socket:
+                connection.pgconn.consume_input()
             while notify := connection.pgconn.notifies():
                 if connection.pgconn.notify_handler is not None:
                     connection.pgconn.notify_handler(notify)

@@ -201,10 +201,11 @@ class Transport(PromptTransport, kombu_pgmq.Transport):
         self.row_limit = 2 * settings.body_limit + 65_536
         self._poll_interval_s = settings.poll_interval_s
         self._next_sweep = 0.0
+        self._heard = False
 
     def establish_connection(self) -> Untyped:
         self.link.open()
-        self.link.on_notify(lambda channel: self.ripe.add(channel.removeprefix("pgmq.q_").removesuffix(".INSERT")))
+        self.link.on_notify(self._hear)
         return virtual.Transport.establish_connection(self)
 
     def _create_pgmq_client(self) -> PGMQueue:
@@ -215,9 +216,19 @@ class Transport(PromptTransport, kombu_pgmq.Transport):
         if now >= self._next_sweep:
             self._next_sweep = now + self._poll_interval_s
             self.ripe |= set(self._callbacks)
-        if not self.ripe:
-            raise TimeoutError
-        super().drain_events(connection, timeout=timeout)
+        while True:
+            self._heard = False
+            try:
+                return super().drain_events(connection, timeout=timeout)
+            except TimeoutError:
+                self.link.collect_notifies(from_socket=False)
+                if not self._heard:
+                    raise
+
+    def _hear(self, channel: str) -> None:
+        """Called in the midst of any call to the database."""
+        self._heard = True
+        self.ripe.add(channel.removeprefix("pgmq.q_").removesuffix(".INSERT"))
 
     def is_ripe(self, queue: str) -> bool:
         return queue in self.ripe

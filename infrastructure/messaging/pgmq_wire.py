@@ -54,7 +54,7 @@ class PgmqWire(PromptWire):
         return int(self.transport.link.fileno())
 
     def on_readable(self) -> None:
-        self.transport.link.collect_notifies()
+        self.transport.link.collect_notifies(from_socket=True)
 
     def close(self) -> None:
         try:

@@ -2,9 +2,11 @@
 
 import gc
 import os
+import select
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from time import monotonic
 from typing import LiteralString
@@ -163,6 +165,23 @@ class TestPgmqBroker(BrokerContract):
             row = '{"body": "{}", "content-type": "application/json", "properties": {}}'
             run(database, "SELECT pgmq.send(%s, %s::jsonb)", queue, row)
             assert inbox.has(1)
+
+    def test_a_notification_that_comes_with_the_answer_about_another_queue_is_heard(
+        self, broker: Broker, queue: str
+    ) -> None:
+        one, other = f"{queue}_1", f"{queue}_2"
+        got: list[str] = []
+        wire = connect(replace(broker.settings, poll_interval_s=3_600.0))._wire(consuming=True)
+        wire.open()
+        wire.consume([one, other], prefetch=5, on_message=lambda name, _message: got.append(name))
+        assert not wire.drain()
+        with broker.publisher() as publisher:
+            publisher.publish([Outbound(queue=one, body=b"{}")])
+        assert select.select([wire.transport.link], [], [], PATIENCE_S)[0]
+        wire.transport.ripe.add(other)
+        assert wire.drain()
+        assert got == [one]
+        wire.close()
 
     def test_without_pgmq_the_error_says_what_to_do(self, empty_database: str, queue: str) -> None:
         broker = connect(BrokerSettings(url="pgmq://", dsn=empty_database))
