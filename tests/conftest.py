@@ -24,6 +24,8 @@ settings.register_profile("quick", deadline=None, max_examples=30, suppress_heal
 settings.register_profile("thorough", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
+pytest_plugins = ["tests.servers.simulator"]
+
 REQUIRE_RABBITMQ = "ORDERWRIGHT_REQUIRE_RABBITMQ"
 BROKER_FIXTURES = {"rabbitmq", "make_rabbitmq"}
 

@@ -13,6 +13,6 @@ lock() {
     mv "$file.new" "$file"
 }
 
-lock run pyproject.toml --extra simulator --group build
-lock embedded pyproject.toml --extra simulator --group build --extra embedded -c requirements/run.lock
-lock dev pyproject.toml --extra simulator --group build --group dev -c requirements/run.lock -c requirements/embedded.lock
+lock run pyproject.toml --group build
+lock embedded pyproject.toml --group build --extra embedded -c requirements/run.lock
+lock dev pyproject.toml --group build --group dev -c requirements/run.lock -c requirements/embedded.lock
