@@ -4,6 +4,7 @@ Columns are plain lists that psycopg sends as binary arrays; a row costs one or 
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -41,6 +42,9 @@ class AppendCall:
                 self._tables["u"].append((groups[place], None, "{}"))
             else:
                 self._add(place, unit, groups[place])
+        self._tables["n"].sort(
+            key=itemgetter(1)
+        )  # the same order for everybody: these rows are of orders not locked here
 
     def verdicts(self, refused: Mapping[int, Verdict]) -> list[Verdict]:
         """One verdict a unit, from those that the database refused. A repeat in the same call shares the fate of its first."""

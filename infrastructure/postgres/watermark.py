@@ -21,7 +21,7 @@ class LowWaterMark:
         """`head` must have been read in an earlier statement than `holders`."""
         if self._pending is not None:
             waiting_head, waiting_for = self._pending
-            still = waiting_for & holders
+            still = (waiting_for & holders) | _prepared_before_a_restart(holders)
             if not still:
                 self.safe, self._pending = max(self.safe, waiting_head), None
             else:
@@ -32,3 +32,8 @@ class LowWaterMark:
             else:
                 self.safe = max(self.safe, head)
         return self.safe
+
+
+def _prepared_before_a_restart(holders: AbstractSet[str]) -> set[str]:
+    """Prepared transactions that the server found on disk when it started: they hold under a new name, "-1/xid", what they held before."""
+    return {holder for holder in holders if holder.startswith("-1/")}
