@@ -183,7 +183,8 @@ class _Turn:
             self._events += [(stream, event) for event in events]
             if stream.startswith("stock-"):
                 if stream not in self._expected:
-                    self._expected[stream] = self._context.stock.version(stream) - len(events)
+                    written = sum(len(some) for name, some in turn.changes if name == stream)
+                    self._expected[stream] = self._context.stock.version(stream) - written
             else:
                 self._expected.setdefault(stream, 0)
                 self._view = processes.extend(self._view, stream, events)  # type: ignore[arg-type]
