@@ -3,7 +3,7 @@
 from infrastructure.intake.json_schema import export_order_schema, order_schema
 from infrastructure.intake.parse import MAX_BYTES, encode_order, parse_order
 from infrastructure.intake.placing import content_hash, to_placed
-from infrastructure.intake.refusal import FieldError, Refusal
+from infrastructure.intake.refusal import FieldError, Refusal, unreadable
 from infrastructure.intake.submission import OrderSubmission
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "order_schema",
     "parse_order",
     "to_placed",
+    "unreadable",
 ]
