@@ -1,0 +1,25 @@
+"""Read models on Postgres: the tables, the projector that keeps them up to date, rebuild, check and queries.
+
+The rules are pure and live in `infrastructure.projections`; here is what loads the rows a batch touches, saves those that changed,
+and moves the checkpoint in the same transaction.
+"""
+
+from infrastructure.postgres.projections.models import READ_MODELS, ReadModel, read_models
+from infrastructure.postgres.projections.projector import PostgresProjector, Round, Stopped
+from infrastructure.postgres.projections.rebuild import PostgresRebuild
+from infrastructure.postgres.projections.status import ProjectionStatus, status
+from infrastructure.postgres.projections.verify import Difference, verify
+
+__all__ = [
+    "READ_MODELS",
+    "Difference",
+    "PostgresProjector",
+    "PostgresRebuild",
+    "ProjectionStatus",
+    "ReadModel",
+    "Round",
+    "Stopped",
+    "read_models",
+    "status",
+    "verify",
+]

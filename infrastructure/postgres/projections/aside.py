@@ -1,0 +1,81 @@
+"""Tables on the side: empty copies of a read model's tables, filled from position 0 by the same code as the live ones.
+
+The copies have the names of the originals and come first on the search path, so nothing that writes needs to know where it writes.
+"""
+
+from typing import Any, LiteralString
+
+from psycopg import Cursor
+from psycopg.sql import SQL, Identifier
+
+from domain.errors import Misconfigured
+from infrastructure.postgres.database import Connection
+from infrastructure.postgres.projections.applying import Stop, apply
+from infrastructure.postgres.projections.models import ReadModel
+from infrastructure.postgres.projections.pages import Pages
+from infrastructure.postgres.queries import load
+
+_SQL = load("projections")
+
+TEMPORARY = "pg_temp"
+BUILD = "orderwright_build"
+
+
+class Aside:
+    """The copies of one read model's tables, in the schema `BUILD` or, private to the connection, in `TEMPORARY`."""
+
+    def __init__(self, connection: Connection, model: ReadModel, *, schema: str) -> None:
+        self._connection = connection
+        self.model = model
+        self.schema = schema
+        self.position = 0
+        self.stop: Stop | None = None
+        self._live: dict[str, str] = {}
+
+    def create(self) -> None:
+        """Make the copies; what a killed rebuild left behind goes first."""
+        with self._connection.transaction():
+            for table in self.model.tables:
+                self._create(table.name)
+
+    def fill(self, pages: Pages, *, up_to: int) -> bool:
+        """Apply one page, in a transaction of its own or in the caller's; False: there is nothing more to do."""
+        if self.stop or self.position >= up_to:
+            return False
+        with self._connection.transaction():
+            page = pages.read(self._connection, after=self.position, up_to=up_to)
+            self.stop = apply(self._connection, self.model, page.facts)
+        self.position = self.stop.position - 1 if self.stop else page.last
+        return True
+
+    def live(self, name: str) -> Identifier:
+        """The original of a table, with its schema."""
+        return Identifier(self._live[name], name)
+
+    def copy(self, name: str) -> Identifier:
+        """The copy of a table, with its schema."""
+        return Identifier(self.schema, name)
+
+    def put_live(self) -> None:
+        """Let the copies take the place of the originals; inside the caller's transaction."""
+        for table in self.model.tables:
+            self._run("DROP TABLE {}", self.live(table.name))
+            self._run("ALTER TABLE {} SET SCHEMA {}", self.copy(table.name), Identifier(self._live[table.name]))
+
+    def drop(self) -> None:
+        """Remove the copies."""
+        for table in self.model.tables:
+            self._run("DROP TABLE IF EXISTS {}", self.copy(table.name))
+
+    def _create(self, name: str) -> None:
+        self._run("DROP TABLE IF EXISTS {}", self.copy(name))
+        found = self._connection.execute(_SQL["schema_and_options"], {"table": name}).fetchone()
+        if found is None:
+            raise Misconfigured(f"The table {name} is missing: run `orderwright migrate up`.")
+        self._live[name], options = found
+        self._run("CREATE TABLE {} (LIKE {} INCLUDING ALL)", self.copy(name), self.live(name))
+        if options:
+            self._run("ALTER TABLE {} SET ({})", self.copy(name), SQL(options))
+
+    def _run(self, statement: LiteralString, *parts: Identifier | SQL) -> Cursor[tuple[Any, ...]]:
+        return self._connection.execute(SQL(statement).format(*parts))

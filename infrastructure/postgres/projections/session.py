@@ -1,0 +1,33 @@
+"""The one connection that a projector, a rebuild or a check works on."""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import orjson
+import psycopg
+from psycopg.types.json import set_json_dumps, set_json_loads
+
+from infrastructure.postgres.database import Connection, conninfo, translated
+
+
+def connect(dsn: str, *, application: str, statement_timeout: str = "30s") -> Connection:
+    """A connection with deadlines, in autocommit, that reads and writes JSON fast."""
+    settings = {"statement_timeout": statement_timeout, "client_min_messages": "warning"}
+    with translated():
+        connection = psycopg.connect(conninfo(dsn, application=application, **settings), autocommit=True)
+    set_json_dumps(orjson.dumps, connection)
+    set_json_loads(orjson.loads, connection)
+    return connection
+
+
+@contextmanager
+def garbage_collector_paused() -> Iterator[None]:
+    """A page of events is thousands of objects without cycles; looking for some in it again and again costs a third of the time."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
