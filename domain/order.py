@@ -12,6 +12,17 @@ from typing import Literal, assert_never
 
 from domain.decider import Decider
 from domain.errors import CommandRefused
+from domain.order_commands import (
+    CancelOpenLines,
+    CloseOrder,
+    OrderCommand,
+    PlaceHold,
+    PlaceOrder,
+    PlanFulfillment,
+    RecordRisk,
+    ReleaseHold,
+    RequestCancellation,
+)
 from domain.order_events import (
     Assignment,
     Backorder,
@@ -62,92 +73,6 @@ __all__ = [
     "decide",
     "evolve",
 ]
-
-# --- commands ---
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceOrder:
-    placed: OrderPlaced
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordRisk:
-    """What the risk service said. A review holds the order, a rejection cancels it."""
-
-    decision: Literal["approve", "review", "reject"]
-    score: int
-    reasons: tuple[str, ...]
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlaceHold:
-    reason: HoldReason
-    note: str
-    by: str
-    at: datetime
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReleaseHold:
-    """`reason` None releases every hold."""
-
-    reason: HoldReason | None
-    note: str
-    by: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanFulfillment:
-    """`missing`: units that nobody has and that the order's policy gives up."""
-
-    assignments: tuple[Assignment, ...]
-    backorders: tuple[Backorder, ...]
-    at: datetime
-    missing: tuple[Units, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RequestCancellation:
-    """`handed_over`: the fulfillments that are past the pivot, which nothing can cancel."""
-
-    reason: CancelReason
-    note: str
-    by: str
-    at: datetime
-    handed_over: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CancelOpenLines:
-    """Cancels every unit that is not handed over; the caller stands the other fulfillments down in the same append.
-
-    The carrier may have taken everything since the cancellation was requested: then it is refused.
-    """
-
-    handed_over: frozenset[str]
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CloseOrder:
-    at: datetime
-
-
-OrderCommand = (
-    PlaceOrder
-    | RecordRisk
-    | PlaceHold
-    | ReleaseHold
-    | PlanFulfillment
-    | RequestCancellation
-    | CancelOpenLines
-    | CloseOrder
-)
-
 
 # --- state ---
 

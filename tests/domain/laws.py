@@ -103,30 +103,38 @@ def _check_parcels(view: OrderView, log: Log) -> None:
 def check_stock(log: Log, views: Mapping[str, OrderView]) -> None:
     """Conservation, at every stream's end; what stock has promised is exactly what the orders know of."""
     promised: Counter[tuple[str, str]] = Counter()
+    gone: Counter[tuple[str, str]] = Counter()
     waiting: Counter[tuple[str, str]] = Counter()
     for view in views.values():
-        promised.update(_promised_to(view))
+        promised.update(_units_of(view, handed_over=False))
+        gone.update(_units_of(view, handed_over=True))
         for backorder in view.order.backorders:
             stream = stock_stream(backorder.warehouse, backorder.units.sku)
             waiting[stream, view.order_id] += backorder.units.quantity
     held: Counter[tuple[str, str]] = Counter()
     queued: Counter[tuple[str, str]] = Counter()
+    shipped: Counter[tuple[str, str]] = Counter()
     for stream in (name for name in log if name.startswith("stock-")):
         stock = stocks.fold(log[stream])  # type: ignore[arg-type]
         check_ledger(log[stream], stock)
         held.update({(stream, key): quantity for key, quantity in stock.allocations.items()})
         queued.update({(stream, key): quantity for key, quantity in stock.backorders.items()})
+        shipped.update(
+            {(stream, e.fulfillment_id): e.quantity for e in log[stream] if isinstance(e, stocks.StockShipped)}
+        )
     assert held == promised
+    assert shipped == gone
     assert queued == waiting
 
 
-def _promised_to(view: OrderView) -> Counter[tuple[str, str]]:
-    promised: Counter[tuple[str, str]] = Counter()
+def _units_of(view: OrderView, *, handed_over: bool) -> Counter[tuple[str, str]]:
+    """What was assigned and is with the carrier, or is not, by stream and fulfillment."""
+    found: Counter[tuple[str, str]] = Counter()
     for assignment in view.order.assignments:
-        if assignment.fulfillment_id not in view.handed_over():
+        if (assignment.fulfillment_id in view.handed_over()) == handed_over:
             for units in assignment.units:
-                promised[stock_stream(assignment.warehouse, units.sku), assignment.fulfillment_id] += units.quantity
-    return promised
+                found[stock_stream(assignment.warehouse, units.sku), assignment.fulfillment_id] += units.quantity
+    return found
 
 
 def check_ledger(events: Sequence[object], stock: stocks.Stock) -> None:

@@ -179,6 +179,12 @@ def test_an_order_is_closed_when_all_is_delivered_and_paid() -> None:
     assert (Step.CLOSE, 0, 1) in wanted(captured(view, 4499))
 
 
+def test_an_order_is_not_closed_while_money_is_held() -> None:
+    view = captured(parcel(handed_over(ONE_PARCEL), 1, fulfillments.Delivered(at=LATER)), 4000)
+    assert (Step.CLOSE, 0, 1) not in wanted(view)
+    assert (Step.VOID, 0, 1) in wanted(view)
+
+
 def test_a_closed_order_wants_no_more_than_its_letters() -> None:
     view = captured(parcel(handed_over(ONE_PARCEL), 1, fulfillments.Delivered(at=LATER)), 4499)
     view = having(orders.OrderClosed(outcome="delivered", at=LATER), view=view)
