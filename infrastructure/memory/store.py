@@ -8,37 +8,27 @@ for another thread of the same store waits in vain.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from functools import partial
-from itertools import count
+from datetime import datetime
 
 from domain.errors import Poison
 from domain.ports import Holder, RecordedEvent, Unit, Verdict
-from domain.work import Run, Step
 from infrastructure import codec
 from infrastructure.memory.changes import Changes
 from infrastructure.memory.event_log import EventLog
 from infrastructure.memory.verdicts import Facts, judge
-from infrastructure.memory.work_table import WorkTable
-from infrastructure.work_rows import DeadLetter, RunRow
+from infrastructure.memory.work_list import MemoryWorkList
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # the escape itself, not a text that looks like it
 
 
-class MemoryStore:
+class MemoryStore(MemoryWorkList):
     """`domain.ports.EventStore` and `domain.ports.WorkList`. Thread-safe."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
-        self._clock = clock
-        self._changes = Changes()
-        self._log = EventLog(self._changes, clock)
-        epochs, self._holder_ids = count(1), count(1)
-        self._next_epoch = partial(next, epochs)
-        self._work = WorkTable(self._changes, clock, self._next_epoch)
-        self._leases: dict[int, datetime] = {}
-
-    # --- events ---
+        changes = Changes()
+        super().__init__(changes, clock)
+        self._log = EventLog(changes, clock)
 
     def append(self, units: Sequence[Unit], *, holder: Holder | None = None) -> Sequence[Verdict]:
         """See `domain.ports.EventStore.append`."""
@@ -84,73 +74,9 @@ class MemoryStore:
         """See `domain.ports.EventStore.now`."""
         return self._clock()
 
-    # --- work ---
-
-    def claim(self, order_ids: Sequence[str], steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
-        """See `domain.ports.WorkList.claim`."""
-        with self._changes.block():
-            rows = [row for order_id in dict.fromkeys(order_ids) for row in self._work.rows(order_id)]
-            return self._work.claim(self._work.due(rows, steps), holder)
-
-    def claim_due(self, limit: int, steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
-        """See `domain.ports.WorkList.claim_due`."""
-        with self._changes.block():
-            return self._work.claim(self._work.overdue(limit, steps), holder)
-
-    def wake(self, limit: int) -> Sequence[tuple[Step, str]]:
-        """See `domain.ports.WorkList.wake`."""
-        with self._changes.block():
-            rows = self._work.overdue(limit)
-            for row in rows:
-                self._work.announced(row)
-            return [(row.key.step, row.key.order_id) for row in rows]
-
-    def orphans(self) -> int:
-        """See `domain.ports.WorkList.orphans`."""
-        with self._changes.block():
-            now = self._clock()
-            alive = {holder for holder, expires_at in self._leases.items() if expires_at > now}
-            lost = [row for row in self._work.rows() if row.state == "running" and row.holder not in alive]
-            for row in lost:
-                self._work.set_free(row, keep_attempt=True)
-            return len(lost)
-
-    def register(self, name: str, lease: timedelta) -> Holder:
-        """See `domain.ports.WorkList.register`."""
-        with self._changes.block():
-            holder = Holder(id=next(self._holder_ids), epoch=self._next_epoch())
-            self._leases[holder.id] = self._clock() + lease
-            return holder
-
-    def renew(self, holder: Holder, lease: timedelta) -> bool:
-        """See `domain.ports.WorkList.renew`."""
-        with self._changes.block():
-            now = self._clock()
-            if self._leases.get(holder.id, now) <= now:
-                return False
-            self._leases[holder.id] = now + lease
-            return True
-
-    def release(self, holder: Holder) -> int:
-        """See `domain.ports.WorkList.release`."""
-        with self._changes.block():
-            rows = [row for row in self._work.rows() if row.state == "running" and row.holder == holder.id]
-            for row in rows:
-                self._work.set_free(row, keep_attempt=False)
-            self._leases.pop(holder.id, None)
-            return len(rows)
-
-    # --- for people and tests ---
-
-    def runs(self, order_id: str | None = None) -> list[RunRow]:
-        """The work list, or one order's part of it."""
-        with self._changes.block():
-            return sorted(self._work.rows(order_id), key=lambda row: (row.key.order_id, row.due_at))
-
-    def dead_letters(self) -> list[DeadLetter]:
-        """All dead letters, oldest first."""
-        with self._changes.block():
-            return self._work.dead_letters()
+    def close(self) -> None:
+        """Runs that were not released become orphans at once."""
+        self.forget_all()
 
     def _write(self, unit: Unit) -> None:
         for stream, event in unit.events:

@@ -49,9 +49,12 @@ class WorkTable:
             self._drop(key)
         for unit in units:
             for want in unit.wanted:
-                self._want(want, holder if want.key in unit.carried else None)
+                self.want(want, carrier=holder if want.key in unit.carried else None, grace=APPENDER_ANNOUNCES)
         for order_id in chain.from_iterable(unit.due_now for unit in units):
             self._hasten(order_id)
+
+    def bury_message(self, *, reason: str, origin: str, body: bytes) -> None:
+        self._keep(self._letter("message", reason)._replace(origin=origin, body=body))
 
     def due(self, rows: Iterable[RunRow], steps: Sequence[Step] | None = None) -> list[RunRow]:
         """The rows that are ready and due, of these steps."""
@@ -72,6 +75,18 @@ class WorkTable:
             self._put(row._replace(state="running", attempts=run.attempts, holder=holder.id, epoch=run.epoch))
             runs.append(run)
         return runs
+
+    def want(self, want: Want, *, carrier: Holder | None = None, grace: timedelta = timedelta(0)) -> bool:
+        """Insert the run if it is missing; claimed at once for who carries it on. Tells whether it was missing."""
+        if self._row(want.key) is not None:
+            return False
+        now = self._clock()
+        row = RunRow(want.key, "ready", 0, want.due or now, want.due or now + grace, None, None, None)
+        if carrier is not None:
+            self._note_try(want.key)
+            row = row._replace(state="running", attempts=1, holder=carrier.id, epoch=carrier.epoch)
+        self._put(row)
+        return True
 
     def announced(self, row: RunRow) -> None:
         self._put(row._replace(wake_at=self._clock() + ANNOUNCE_AGAIN))
@@ -99,20 +114,33 @@ class WorkTable:
 
     def _bury(self, row: RunRow, error: str) -> None:
         key = row.key
-        letter = DeadLetter(
-            id=len(self._dead) + 1,
-            kind="run",
+        letter = self._letter("run", error)._replace(
             order_id=key.order_id,
             step=key.step,
             part=key.part,
             ordinal=key.ordinal,
             attempts=row.attempts,
-            reason=error,
+            first_tried_at=self._first_tried.get(key),
+        )
+        self._keep(letter)
+
+    def _letter(self, kind: str, reason: str) -> DeadLetter:
+        return DeadLetter(
+            id=len(self._dead) + 1,
+            kind=kind,
+            order_id=None,
+            step=None,
+            part=None,
+            ordinal=None,
+            attempts=0,
+            reason=reason,
             origin="",
             body=None,
-            first_tried_at=self._first_tried.get(key),
+            first_tried_at=None,
             died_at=self._clock(),
         )
+
+    def _keep(self, letter: DeadLetter) -> None:
         self._changes.note(self._dead.pop)
         self._dead.append(letter)
 
@@ -120,16 +148,6 @@ class WorkTable:
         row = self._row(key)
         if row is not None and row.state != "running":
             self._remove(key)
-
-    def _want(self, want: Want, holder: Holder | None) -> None:
-        if self._row(want.key) is not None:
-            return
-        now = self._clock()
-        row = RunRow(want.key, "ready", 0, want.due or now, want.due or now + APPENDER_ANNOUNCES, None, None, None)
-        if holder is not None:
-            self._note_try(want.key)
-            row = row._replace(state="running", attempts=1, holder=holder.id, epoch=holder.epoch)
-        self._put(row)
 
     def _hasten(self, order_id: str) -> None:
         now = self._clock()

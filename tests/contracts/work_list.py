@@ -392,3 +392,47 @@ class HoldingContract(WorkFixtures):
         assert store.release(holder) == 0
         assert not store.renew(holder, HOUR)
         assert store.release(holder) == 0
+
+    def test_runs_that_their_holder_does_not_know_of_are_given_back(
+        self, store: Store, holder: Holder, other: Holder
+    ) -> None:
+        want(store, run_key("o1"), run_key("o2"), run_key("o3"))
+        known, unknown, his = (claim(store, run_key(o), h) for o, h in [("o1", holder), ("o2", holder), ("o3", other)])
+        assert store.disown(holder.id, [(known.key, known.epoch), (unknown.key, unknown.epoch + 1000)]) == 1
+        assert [state(store, run.key) for run in (known, unknown, his)] == ["running", "ready", "running"]
+        assert claim(store, unknown.key, other).attempts == 2
+
+    def test_holders_who_are_long_gone_are_forgotten(self, store: Store, advance: Advance, other: Holder) -> None:
+        idle, busy = store.register("idle", HOUR), store.register("busy", HOUR)
+        want(store, run_key())
+        claim(store, run_key(), busy)
+        advance(3 * HOUR)
+        assert store.forget_holders() == 1
+        assert not store.renew(idle, HOUR)
+        assert store.renew(other, HOUR)
+        assert store.orphans() == 1
+
+
+class MendingContract(WorkFixtures):
+    """What rebuilds the list, and messages that nobody can read."""
+
+    def test_a_rebuild_inserts_what_is_missing_and_leaves_the_rest(self, store: Store, holder: Holder) -> None:
+        want(store, run_key("o1"))
+        claim(store, run_key("o1"), holder)
+        before = store.runs()
+        timer = Want(run_key("o3"), store.now() + HOUR)
+        assert store.want([Want(run_key("o1")), Want(run_key("o2")), timer]) == 2
+        assert store.runs("o1") == before
+        assert store.want([Want(run_key("o2"))]) == 0
+
+    def test_what_a_rebuild_inserts_is_announced_at_once(self, store: Store) -> None:
+        store.want([Want(run_key("o1")), Want(run_key("o2"), store.now() + HOUR)])
+        assert list(store.wake(9)) == [(Step.LABEL, "o1")]
+
+    def test_a_message_that_cannot_be_read_is_kept_as_it_came(self, store: Store) -> None:
+        store.bury_message(reason="no JSON", origin="ow_label", body=b"\x00\xff", headers={"x": 1})
+        store.bury_message(reason="too long", origin="ow_label", body=b"x" * 100_000, headers={})
+        first, second = store.dead_letters()
+        assert (first.kind, first.reason, first.origin, first.body) == ("message", "no JSON", "ow_label", b"\x00\xff")
+        assert (first.order_id, first.step) == (None, None)
+        assert second.body == b"x" * 65536

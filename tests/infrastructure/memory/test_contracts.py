@@ -53,3 +53,7 @@ class TestAnnouncing(work_list.AnnouncingContract):
 
 class TestHolding(work_list.HoldingContract):
     """Against memory."""
+
+
+class TestMending(work_list.MendingContract):
+    """Against memory."""

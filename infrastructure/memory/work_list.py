@@ -1,0 +1,128 @@
+"""The work list in memory: claims, announcements, orphans, and the holders who claim."""
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import count
+from typing import Any
+
+from domain.ports import Holder
+from domain.work import Run, RunKey, Step, Want
+from infrastructure.memory.changes import Changes
+from infrastructure.memory.work_table import WorkTable
+from infrastructure.work_rows import DeadLetter, RunRow
+
+KEEP_HOLDERS = timedelta(hours=1)
+BODY_LIMIT = 64 * 1024
+
+
+class MemoryWorkList:
+    """The part of the store that implements `domain.ports.WorkList`."""
+
+    def __init__(self, changes: Changes, clock: Callable[[], datetime]) -> None:
+        self._clock = clock
+        self._changes = changes
+        epochs, self._holder_ids = count(1), count(1)
+        self._next_epoch = partial(next, epochs)
+        self._work = WorkTable(changes, clock, self._next_epoch)
+        self._leases: dict[int, datetime] = {}
+
+    def claim(self, order_ids: Sequence[str], steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
+        """See `domain.ports.WorkList.claim`."""
+        with self._changes.block():
+            rows = [row for order_id in dict.fromkeys(order_ids) for row in self._work.rows(order_id)]
+            return self._work.claim(self._work.due(rows, steps), holder)
+
+    def claim_due(self, limit: int, steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
+        """See `domain.ports.WorkList.claim_due`."""
+        with self._changes.block():
+            return self._work.claim(self._work.overdue(limit, steps), holder)
+
+    def wake(self, limit: int) -> Sequence[tuple[Step, str]]:
+        """See `domain.ports.WorkList.wake`."""
+        with self._changes.block():
+            rows = self._work.overdue(limit)
+            for row in rows:
+                self._work.announced(row)
+            return [(row.key.step, row.key.order_id) for row in rows]
+
+    def orphans(self) -> int:
+        """See `domain.ports.WorkList.orphans`."""
+        with self._changes.block():
+            now = self._clock()
+            alive = {holder for holder, expires_at in self._leases.items() if expires_at > now}
+            return self._set_free(lambda row: row.holder not in alive)
+
+    def register(self, name: str, lease: timedelta) -> Holder:
+        """See `domain.ports.WorkList.register`."""
+        with self._changes.block():
+            holder = Holder(id=next(self._holder_ids), epoch=self._next_epoch())
+            self._leases[holder.id] = self._clock() + lease
+            return holder
+
+    def renew(self, holder: Holder, lease: timedelta) -> bool:
+        """See `domain.ports.WorkList.renew`."""
+        with self._changes.block():
+            now = self._clock()
+            if self._leases.get(holder.id, now) <= now:
+                return False
+            self._leases[holder.id] = now + lease
+            return True
+
+    def release(self, holder: Holder) -> int:
+        """See `domain.ports.WorkList.release`."""
+        with self._changes.block():
+            self._leases.pop(holder.id, None)
+            return self._set_free(lambda row: row.holder == holder.id, keep_attempt=False)
+
+    def disown(self, holder: int, held: Iterable[tuple[RunKey, int]]) -> int:
+        """Give back the runs that are the holder's here and that it does not know of; returns how many."""
+        known = set(held)
+        with self._changes.block():
+            return self._set_free(lambda row: row.holder == holder and (row.key, row.epoch) not in known)
+
+    def forget(self, holder: Holder) -> None:
+        """Let the lease end without touching the runs: they are orphans from now on."""
+        with self._changes.block():
+            self._leases.pop(holder.id, None)
+
+    def forget_all(self) -> None:
+        """Let every lease end."""
+        with self._changes.block():
+            self._leases.clear()
+
+    def forget_holders(self) -> int:
+        """Forget leases that ended long ago and hold nothing."""
+        with self._changes.block():
+            busy = {row.holder for row in self._work.rows()}
+            long_ago = self._clock() - KEEP_HOLDERS
+            gone = [holder for holder, end in self._leases.items() if end < long_ago and holder not in busy]
+            for holder in gone:
+                del self._leases[holder]
+            return len(gone)
+
+    def runs(self, order_id: str | None = None) -> list[RunRow]:
+        """The work list, or one order's part of it."""
+        with self._changes.block():
+            return sorted(self._work.rows(order_id), key=lambda row: (row.key.order_id, row.due_at))
+
+    def dead_letters(self) -> list[DeadLetter]:
+        """All dead letters, oldest first."""
+        with self._changes.block():
+            return self._work.dead_letters()
+
+    def want(self, wants: Iterable[Want]) -> int:
+        """Insert the rows that are missing, as `work rebuild` does; returns how many were."""
+        with self._changes.block():
+            return sum(self._work.want(want) for want in wants)
+
+    def bury_message(self, *, reason: str, origin: str, body: bytes, headers: dict[str, Any]) -> None:
+        """Keep a message that cannot be read where a person sees it; the body is cut at 64 KiB."""
+        with self._changes.block():
+            self._work.bury_message(reason=reason[:2000], origin=origin, body=body[:BODY_LIMIT])
+
+    def _set_free(self, lost: Callable[[RunRow], bool], *, keep_attempt: bool = True) -> int:
+        rows = [row for row in self._work.rows() if row.state == "running" and lost(row)]
+        for row in rows:
+            self._work.set_free(row, keep_attempt=keep_attempt)
+        return len(rows)
