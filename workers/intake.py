@@ -18,7 +18,7 @@ from domain import order as orders
 from domain.errors import CommandRefused, Poison, StoreUnavailable
 from domain.order import Order, OrderPlaced, PlaceOrder
 from domain.ports import NO_STREAM, EventStore, Meta, Unit
-from domain.process import OrderView, Policy, extend, order_stream, react
+from domain.process import OrderView, Policy, order_stream, react
 from domain.work import Step
 from infrastructure.intake import FieldError, OrderSubmission, to_placed
 
@@ -77,11 +77,10 @@ class Intake:
         """One outcome a submission, in their order. Raises `StoreUnavailable`; then submitting again is safe."""
         try:
             return self._accept(batch)
-        except Poison as poison:
+        except (CommandRefused, Poison) as error:
             if len(batch) > 1:
                 return [outcome for one in batch for outcome in self.accept([one])]
-            log.warning("an order cannot be stored", order_id=batch[0].order_id, reason=type(poison).__name__)
-            return [_cannot_be_stored(batch[0])]
+            return [_refused_alone(batch[0], error)]
 
     def _accept(self, batch: Sequence[OrderSubmission]) -> list[Outcome]:
         now = self._store.now()
@@ -108,7 +107,9 @@ class Intake:
     def _unit(self, placed: OrderPlaced) -> Unit:
         stream = order_stream(placed.order_id)
         events = orders.decide(PlaceOrder(placed=placed), orders.DECIDER.initial)
-        view = extend(OrderView(order_id=placed.order_id), stream, events)
+        view = OrderView(
+            order_id=placed.order_id, order=orders.DECIDER.fold(events), versions={stream: NO_STREAM + len(events)}
+        )
         command = f"place:{placed.order_id}"
         return Unit(
             lock=placed.order_id,
@@ -146,11 +147,19 @@ def _outcome(placed: OrderPlaced, known: Order, fresh: Mapping[str, Order]) -> O
     try:
         orders.decide(PlaceOrder(placed=placed), known)
     except CommandRefused as refusal:
-        error = FieldError(field=refusal.field or "order", reason=refusal.reason)
-        return Refused(order_id=placed.order_id, errors=(error,))
+        return _refused(placed.order_id, refusal)
     return AlreadyKnown(order_id=placed.order_id)
 
 
-def _cannot_be_stored(order: OrderSubmission) -> Refused:
-    error = FieldError(field="order", reason="cannot be stored, or not compared with what is stored under its key")
-    return Refused(order_id=order.order_id, errors=(error,))
+def _refused(order_id: str, refusal: CommandRefused) -> Refused:
+    error = FieldError(field=refusal.field or "order", reason=refusal.reason)
+    return Refused(order_id=order_id, errors=(error,))
+
+
+def _refused_alone(order: OrderSubmission, error: CommandRefused | Poison) -> Refused:
+    """What the schema let through and the domain or the store did not."""
+    if isinstance(error, CommandRefused):
+        return _refused(order.order_id, error)
+    log.warning("an order cannot be stored", order_id=order.order_id, reason=type(error).__name__)
+    reason = "cannot be stored, or not compared with what is stored under its key"
+    return Refused(order_id=order.order_id, errors=(FieldError(field="order", reason=reason),))

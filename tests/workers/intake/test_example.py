@@ -14,7 +14,7 @@ EXAMPLE = Path(__file__).parents[3] / "examples" / "submit_orders.py"
 
 def test_the_example_submits_its_order(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     store = FaultyStore()
-    monkeypatch.setattr(producer, "open_door", lambda url: DirectDoor(new_intake(store), lambda: None))
+    monkeypatch.setattr(producer, "open_door", lambda _url: DirectDoor(new_intake(store), lambda: None))
     runpy.run_path(str(EXAMPLE))
     assert capsys.readouterr().out == "SHOP-2026-000123\n"
     assert store.orders() == ["SHOP-2026-000123"]

@@ -127,6 +127,13 @@ def test_an_order_that_cannot_be_stored_does_not_sink_its_batch() -> None:
     assert outcomes[2] == Accepted(order_id="C")
 
 
+def test_an_order_that_the_domain_refuses_does_not_sink_its_batch() -> None:
+    slipped_through = order("B").model_copy(update={"total": 1})
+    outcomes = new_intake().accept([order("A"), slipped_through, order("C")])
+    assert outcomes[::2] == [Accepted(order_id="A"), Accepted(order_id="C")]
+    assert refused(outcomes[1]).errors[0].field == "total"
+
+
 def test_every_order_of_the_corpus_gets_the_work_that_the_process_manager_wants() -> None:
     for case in ACCEPTED:
         store = FaultyStore()
