@@ -8,7 +8,7 @@ server, and the last one to leave stops it.
 import fcntl
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
@@ -29,18 +29,24 @@ from infrastructure.messaging.frames import decode_frame
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.wakeups import WakeUps, queue_of
 from infrastructure.postgres import migrate
+from infrastructure.postgres.diagnosis import Diagnosis
 from infrastructure.postgres.migration_files import read_migrations
 from infrastructure.postgres.store import PostgresStore
-from infrastructure.settings import Settings
+from infrastructure.settings import Settings, load
 from workers.announce import Announce, patiently
 from workers.handle import Handler
 from workers.keeper import Keeper, leave
 from workers.mailbox import WakeUp
+from workers.projector import Projector
 from workers.relay import Relay
+from workers.replay import Replay
 from workers.retry import RetryPolicy
 from workers.step_worker import StepWorker, WorkerSettings
 
 if TYPE_CHECKING:
+    from infrastructure.postgres.projections.queries import ReadModelQueries
+    from infrastructure.postgres.projections.rebuild import Rebuilt
+    from infrastructure.projections.order_summary import OrderSummary
     from workers.intake import Intake
 
 INTAKE_QUEUE = "ow_orders"
@@ -55,8 +61,10 @@ class Runtime:
         self.settings = settings
         self._open = ExitStack()
         self._dsn: str | None = None
+        self._server: EmbeddedPostgres | None = None
         self._store: PostgresStore | None = None
         self._wake_ups: WakeUps | None = None
+        self._queries: ReadModelQueries | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -72,10 +80,19 @@ class Runtime:
         """The database's DSN; starts the embedded server if there is no other."""
         if self._dsn is None:
             url = self.settings.database_url
-            self._dsn = (
-                url.get_secret_value() if url else self._open.enter_context(embedded_server(self.settings.data_dir))
-            )
+            self._dsn = url.get_secret_value() if url else self._embedded()
         return self._dsn
+
+    def _embedded(self) -> str:
+        self._server = self._open.enter_context(embedded_server(self.settings.data_dir))
+        return self._server.start().dsn
+
+    def revive(self) -> bool:
+        """Start the embedded server again if it died under us; True if that was so."""
+        if self._server is None or self._server.status().running:
+            return False
+        self._server.start()
+        return True
 
     def migrated(self) -> str:
         """The DSN of a database that has all migrations.
@@ -150,6 +167,31 @@ class Runtime:
 
         return Intake(self.store(), self.announce(), policy(self.settings), actor=actor)
 
+    def queries(self) -> "ReadModelQueries":
+        """What the read models answer."""
+        from infrastructure.postgres.database import Database
+        from infrastructure.postgres.projections.queries import ReadModelQueries
+
+        if self._queries is None:
+            database = Database(self.migrated(), application="orderwright queries", size=2)
+            self._open.callback(database.close)
+            self._queries = ReadModelQueries(database)
+        return self._queries
+
+    def orders(self, *, limit: int = 50, before: int | None = None, **wanted: str | None) -> "list[OrderSummary]":
+        """Orders by stage, payment, fulfillment, hold or the beginning of the id, the newest first."""
+        from infrastructure.postgres.projections.queries import OrderFilter
+
+        return self.queries().list_orders(OrderFilter(**wanted), limit=limit, before=before)
+
+    def projections(self) -> "Projections":
+        """The read models themselves: to keep up to date, to rebuild, to check."""
+        return Projections(self.migrated())
+
+    def diagnosis(self) -> Diagnosis:
+        """What can be asked about the database's health and the work list."""
+        return Diagnosis(self.dsn())
+
     def keeper(self) -> Keeper:
         """Stores the broker's dead letters."""
         broker = self.broker()
@@ -180,6 +222,32 @@ class Migrations:
         self.status = partial(migrate.status, dsn)
         self.check = partial(migrate.check, dsn)
         self.wait = partial(migrate.wait, dsn)
+
+
+class Projections:
+    """The read models of one database."""
+
+    def __init__(self, dsn: str) -> None:
+        from infrastructure.postgres import projections
+
+        self._dsn = dsn
+        self._module = projections
+        self.status = partial(projections.status, dsn)
+        self.verify = partial(projections.verify, dsn)
+
+    def projector(self) -> Projector:
+        """The role that keeps all of them up to date."""
+        return Projector(self._module.PostgresProjector(self._dsn))
+
+    def replay(
+        self,
+        names: Iterable[str] | None,
+        *,
+        on_progress: Callable[[int, int], object],
+        stopping: Callable[[], bool],
+    ) -> "Replay[Rebuilt]":
+        """Rebuild the named ones, or all."""
+        return Replay(self._module.PostgresRebuild(self._dsn, names), on_progress=on_progress, stopping=stopping)
 
 
 def migration_sql() -> list[tuple[str, str]]:
@@ -234,6 +302,11 @@ def worker_settings(settings: Settings, name: str, steps: frozenset[Step] = froz
     )
 
 
+def settings_of(file: Path) -> Settings:
+    """The settings of one file and nothing else, whatever the environment says."""
+    return load(environment={}, file=file)[0]
+
+
 def policy(settings: Settings) -> Policy:
     """The process manager's durations."""
     return Policy(
@@ -253,15 +326,24 @@ def default_name(role: str) -> str:
     return f"{role}@{socket.gethostname()}:{os.getpid()}"
 
 
+def stop_left_behind(folder: Path) -> None:
+    """Stop the server of a folder that a killed program left running."""
+    server = EmbeddedPostgres(folder)
+    if folder.exists() and server.status().pid is not None:
+        server.start()
+        server.stop()
+
+
 @contextmanager
-def embedded_server(data_dir: Path) -> Iterator[str]:
-    """The DSN of the data folder's own PostgreSQL. Whoever leaves last stops it, whoever started it."""
+def embedded_server(data_dir: Path) -> Iterator[EmbeddedPostgres]:
+    """The data folder's own PostgreSQL, running. Whoever leaves last stops it, whoever started it."""
     data_dir.mkdir(parents=True, exist_ok=True)
     server = EmbeddedPostgres(data_dir / "postgres")
     with (data_dir / "users.lock").open("ab") as users:
         fcntl.flock(users, fcntl.LOCK_SH)
         try:
-            yield server.start().dsn
+            server.start()
+            yield server
         finally:
             with (data_dir / "leaving.lock").open("ab") as leaving:  # one at a time, so that one of them is the last
                 fcntl.flock(leaving, fcntl.LOCK_EX)

@@ -20,10 +20,11 @@ def group(name: str, about: str) -> typer.Typer:
 
 
 from workers.cli import (  # noqa: E402 - they register themselves in the app above
+    demo,
     migrate,
     roles,
     simulator,
     submit,
 )
 
-__all__ = ["app", "group", "migrate", "roles", "simulator", "submit"]
+__all__ = ["app", "demo", "group", "migrate", "roles", "simulator", "submit"]

@@ -93,6 +93,12 @@ class Cli:
         pretty = settings.log_format == "pretty" or (settings.log_format == "auto" and sys.stderr.isatty())
         logs.configure(pretty=pretty, level=settings.log_level)
 
+    def log_quietly(self) -> None:
+        """Errors only: what happens is shown in another way."""
+        from infrastructure import logs
+
+        logs.configure(pretty=sys.stderr.isatty(), level="error")
+
     def rows(self, rows: "Iterable[Row]", columns: "Sequence[str]", *, empty: str = "nothing there") -> None:
         """Data: many of a kind."""
         emit_rows(rows, columns, self.form, empty=empty)

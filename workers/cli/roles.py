@@ -66,6 +66,12 @@ def relay(cli: Cli, *, with_parent: WithParent = False) -> int:
     return serve(cli, lambda runtime: runtime.relay(), with_parent=with_parent)
 
 
+@command(app, "projector")
+def projector(cli: Cli, *, with_parent: WithParent = False) -> int:
+    """Keep the read models up to date."""
+    return serve(cli, lambda runtime: runtime.projections().projector(), with_parent=with_parent)
+
+
 @command(app, "keeper")
 def keeper(cli: Cli, *, with_parent: WithParent = False) -> int:
     """Store the broker's dead letters in the database."""

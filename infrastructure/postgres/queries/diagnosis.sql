@@ -1,0 +1,33 @@
+-- What `orderwright doctor` and the auditor ask.
+
+-- name: server
+SELECT current_setting('server_version'), current_setting('server_version_num')::integer, current_setting('fsync'),
+    current_setting('synchronous_commit'), current_setting('full_page_writes'), current_setting('in_hot_standby') = 'on'
+
+-- name: work
+SELECT count(*) FILTER (WHERE r.state = 'ready' AND r.due_at <= clock_timestamp()),
+    count(*) FILTER (WHERE r.state = 'ready' AND r.due_at > clock_timestamp()),
+    count(*) FILTER (WHERE r.state = 'running'),
+    count(*) FILTER (WHERE r.state = 'dead'),
+    count(*) FILTER (WHERE r.state = 'running' AND NOT EXISTS (
+        SELECT FROM holders h WHERE h.id = r.holder AND h.expires_at > clock_timestamp())),
+    coalesce(extract(epoch FROM clock_timestamp() - min(r.due_at) FILTER (
+        WHERE r.state = 'ready' AND r.due_at <= clock_timestamp())), 0)::double precision
+FROM step_runs r
+
+-- name: missing
+SELECT w.order_id, w.step, w.part, w.ordinal
+FROM unnest(%(orders)b::text[], %(steps)b::text[], %(parts)b::integer[], %(ordinals)b::integer[])
+    AS w(order_id, step, part, ordinal)
+WHERE NOT EXISTS (
+    SELECT FROM step_runs r
+    WHERE (r.order_id, r.step, r.part, r.ordinal) = (w.order_id, w.step, w.part, w.ordinal))
+
+-- name: dead_letters
+SELECT count(*) FROM dead_letters
+
+-- name: events
+SELECT count(*), coalesce(max(e.position), 0) FROM events e
+
+-- name: pgmq
+SELECT m.name FROM orderwright_migrations m WHERE m.version = 0
