@@ -3,7 +3,7 @@
 import pytest
 
 from infrastructure.memory import MemoryStore
-from tests.contracts import event_store, transactions, work_list
+from tests.contracts import event_store, settling, transactions, work_list
 from tests.contracts.stores import Advance
 from tests.infrastructure.memory.clock import Clock
 
@@ -43,7 +43,7 @@ class TestClaiming(work_list.ClaimingContract):
     """Against memory."""
 
 
-class TestSettling(work_list.SettlingContract):
+class TestSettling(settling.SettlingContract):
     """Against memory."""
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from infrastructure.postgres.store import PostgresStore
-from tests.contracts import event_store, transactions, work_list
+from tests.contracts import event_store, settling, transactions, work_list
 from tests.contracts.stores import Advance
 from tests.infrastructure.postgres.stores import age
 
@@ -43,7 +43,7 @@ class TestClaiming(work_list.ClaimingContract):
     """Against Postgres."""
 
 
-class TestSettling(work_list.SettlingContract):
+class TestSettling(settling.SettlingContract):
     """Against Postgres."""
 
 
