@@ -6,8 +6,8 @@ takes many units in one round trip. One stale unit does not sink the others, exc
 one: they build on events that will not be there.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
@@ -177,29 +177,3 @@ class WorkList(Protocol):
     def release(self, holder: Holder) -> int:
         """Give back everything the holder has, attempts included, and stop being one; returns how many runs."""
         ...
-
-
-class Projection(Protocol):
-    """A read model: `apply` in the transaction that moves its checkpoint."""
-
-    name: str
-
-    def apply(self, events: Sequence[RecordedEvent]) -> None: ...
-
-
-__all__ = [
-    "NO_STREAM",
-    "EventStore",
-    "Holder",
-    "Iterator",
-    "Meta",
-    "Projection",
-    "Reader",
-    "RecordedEvent",
-    "Settled",
-    "Transaction",
-    "Unit",
-    "Verdict",
-    "WorkList",
-    "field",
-]

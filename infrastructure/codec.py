@@ -8,12 +8,14 @@ it does not know, so an older program reads what a newer one added. A name or sc
 from collections.abc import Iterable
 from typing import Any, get_args
 
+import orjson
 from pydantic import TypeAdapter, ValidationError
 
 from domain import fulfillment, order, payment, process, stock
 from domain.errors import Poison, UnknownEvent
 
 SCHEMA = 1
+_NUL = rb"\u0000"
 
 
 def _types(*unions: object) -> Iterable[type[Any]]:
@@ -45,7 +47,17 @@ def encode(event: object) -> tuple[str, int, bytes]:
         raise Poison(f"{name} cannot be stored ({type(error).__name__})") from error
     if not same:
         raise Poison(f"{name} would not be read back as it was written")
+    if _NUL in data and _has_nul(orjson.loads(data)):
+        raise Poison(f"{name} has a NUL character in a text, which jsonb does not take")
     return name, SCHEMA, data
+
+
+def _has_nul(value: object) -> bool:
+    if isinstance(value, dict):
+        return any(_has_nul(part) for pair in value.items() for part in pair)
+    if isinstance(value, list):
+        return any(_has_nul(part) for part in value)
+    return isinstance(value, str) and "\0" in value
 
 
 def decode(name: str, schema: int, data: bytes | str) -> Any:  # noqa: ANN401 - of the type that the name says
@@ -58,3 +70,12 @@ def decode(name: str, schema: int, data: bytes | str) -> Any:  # noqa: ANN401 - 
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
         raise Poison(f"stored {name} is damaged: {problems}") from error
+
+
+def event_schemas() -> dict[str, dict[str, Any]]:
+    """The JSON Schema of every event as it is stored, by name."""
+    dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return {
+        name: {**dialect, **_ADAPTERS[kind].json_schema(mode="serialization"), "title": f"{name}, schema {SCHEMA}"}
+        for name, kind in sorted(EVENT_TYPES.items())
+    }

@@ -230,7 +230,7 @@ class StepWorker:
 
     def _announce_others(self, results: Iterable[Result]) -> None:
         """Wake whoever is to do what we do not do ourselves."""
-        wanted = [(want.key.step, want.key.order_id) for result in results for want in result.announce]
+        wanted = [pair for result in results for pair in result.announce]
         self._announce(wanted)
 
     def _put_back(self, inputs: Mapping[str, Inputs]) -> None:

@@ -5,7 +5,7 @@ where the outside has to be asked, the intent is recorded and the call handed ba
 the rows that the unit inserts. A run that needs stock is carried, too, but begun in the next batch, which locks that stock first.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from domain.outside import Answer, Request
 from domain.ports import Holder, Meta, Settled, Unit
 from domain.process import OrderView, StepFailed
 from domain.steps import Context, Turn
+from domain.stock import AllocationReleased, BackorderWithdrawn
 from domain.work import Run, RunKey, Step, Want
 from workers.retry import Again, GiveUp, RetryPolicy
 
@@ -58,7 +59,7 @@ class Result:
     calls: tuple[Call, ...]
     deferred: tuple[Run, ...]
     finished: tuple[RunKey, ...]
-    announce: tuple[Want, ...]
+    announce: tuple[tuple[Step, str], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +136,9 @@ class _Turn:
     def result(self, inputs: Inputs) -> Result:
         wanted = {want.key: want for want in self._wanted()}
         touched = {run.key: run for run in inputs.runs()}
+        self._give_up_circles(touched, wanted)
         settled = [self._settle(run, wanted) for run in touched.values()]
+        waiting = self._waiting_for_freed_stock()
         before = {want.key for want in self._before.wants}
         deferred = {run.key for run in self._deferred}
         carried = {key for key in self._carried if key in wanted and (key in self._calls or key in deferred)}
@@ -149,6 +152,7 @@ class _Turn:
             wanted=fresh,
             carried=frozenset(carried),
             dropped=[key for key in before if key not in wanted and key not in touched],
+            due_now=waiting,
         )
         return Result(
             unit=unit,
@@ -156,8 +160,28 @@ class _Turn:
             calls=tuple(call for key, call in self._calls.items() if key in touched or key in carried),
             deferred=tuple(run for run in self._deferred if run.key in carried),
             finished=tuple(run.key for run in settled if run.state != "running"),
-            announce=tuple(want for want in fresh if want.key not in carried and want.due is None),
+            announce=(
+                *((want.key.step, want.key.order_id) for want in fresh if want.key not in carried and want.due is None),
+                *((Step.ALLOCATE, order_id) for order_id in waiting),
+            ),
         )
+
+    def _give_up_circles(self, touched: Mapping[RunKey, Run], wanted: Collection[RunKey]) -> None:
+        """A run that did nothing and is still wanted would come again for ever."""
+        fates = {*self._calls, *self._later, *self._troubles}
+        for key, run in touched.items():
+            if key in wanted and key not in fates:
+                self._trouble(run, Poison(f"{key} made no progress"))
+
+    def _waiting_for_freed_stock(self) -> list[str]:
+        """Orders at the head of the queue of a stock that this turn set free."""
+        freed = {
+            stream for stream, event in self._events if isinstance(event, (AllocationReleased, BackorderWithdrawn))
+        }
+        waiting = dict.fromkeys(
+            order_id for stream in sorted(freed) for order_id in self._context.stock[stream].fillable()
+        )
+        return [order_id for order_id in waiting if order_id != self._view.order_id]
 
     def _wanted(self) -> frozenset[Want]:
         if self._wants is None:
@@ -240,7 +264,7 @@ class _Turn:
             again_after = self._later[key].again_after
             assert again_after is not None  # noqa: S101 - only such turns are put there
             return Settled(key=key, epoch=epoch, state="ready", due_in=again_after, keep_attempt=False)
-        return Settled(key=key, epoch=epoch, state="dead", error=str(Poison(f"{key} made no progress")))
+        raise AssertionError(f"{key} has no fate")
 
     def _meta(self, inputs: Inputs) -> Meta:
         runs: Sequence[Run] = inputs.runs()

@@ -1,7 +1,7 @@
 """The steps that judge and move money: risk, authorization, capture and void.
 
 Each is `begin` (record the intent, name the request) and `conclude` (record the answer). A begin that finds its intent recorded
-already asks for an inquiry instead of a second try.
+already asks for an inquiry instead of a second try. Where nothing is to be paid, nothing is asked: gateways refuse an amount of 0.
 """
 
 from domain import order as orders
@@ -37,6 +37,9 @@ def conclude_risk(view: OrderView, key: RunKey, answer: outside.Answer, context:
 def begin_authorize(view: OrderView, key: RunKey, context: Context) -> Turn:
     placed = accepted(view)
     command = payments.StartAuthorization(order_id=key.order_id, amount=placed.total, at=context.now)
+    if placed.total.amount == 0:
+        free = payments.RecordAuthorized(reference="", amount=placed.total, expires_at=context.now, at=context.now)
+        return Turn(changes=on_payment(view, command, free))
     changes = on_payment(view, command)
     request = outside.AuthorizePayment(
         key=f"{key.order_id}:auth:{key.ordinal}",
@@ -81,6 +84,9 @@ def begin_capture(view: OrderView, key: RunKey, context: Context) -> Turn:
     command = payments.StartCapture(
         fulfillment_id=identity, amount=amount, allowance=value_handed_over(view), at=context.now
     )
+    if amount.amount == 0:
+        free = payments.RecordCaptured(fulfillment_id=identity, reference="", amount=amount, at=context.now)
+        return Turn(changes=on_payment(view, command, free))
     changes = on_payment(view, command)
     request = outside.CapturePayment(
         key=f"{identity}:capture:{key.ordinal}", authorization=view.payment.reference or "", amount=amount

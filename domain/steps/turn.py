@@ -82,9 +82,13 @@ def on_order(view: OrderView, *commands: orders.OrderCommand) -> Changes:
     return ((processes.order_stream(view.order_id), tuple(events)),) if events else ()
 
 
-def on_payment(view: OrderView, command: payments.PaymentCommand) -> Changes:
-    events = tuple(payments.decide(command, view.payment))
-    return ((processes.payment_stream(view.order_id), events),) if events else ()
+def on_payment(view: OrderView, *commands: payments.PaymentCommand) -> Changes:
+    state, events = view.payment, list[StreamEvent]()
+    for command in commands:
+        new = payments.decide(command, state)
+        state = payments.DECIDER.fold(new, state)
+        events += new
+    return ((processes.payment_stream(view.order_id), tuple(events)),) if events else ()
 
 
 def on_fulfillment(view: OrderView, number: int, command: fulfillments.FulfillmentCommand) -> Changes:
