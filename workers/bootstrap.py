@@ -5,22 +5,23 @@ world. Without a `database_url` it brings up the embedded PostgreSQL of the data
 server, and the last one to leave stops it.
 """
 
-import fcntl
+import json
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from domain.errors import BrokerUnavailable, Misconfigured, UndecodableMessage
+from domain.errors import BrokerUnavailable, CommandRefused, Misconfigured, UndecodableMessage
 from domain.messaging import Inbound
 from domain.process import Policy
 from domain.routing import Warehouse
 from domain.work import Step
-from infrastructure.embedded import EmbeddedPostgres
+from infrastructure.embedded.shared import embedded_server
+from infrastructure.embedded.shared import stop_left_behind as stop_left_behind  # noqa: PLC0414 - for the demo's folder
 from infrastructure.gateways.http import http_world
 from infrastructure.gateways.outside import OutsideWorld
 from infrastructure.messaging.broker import Broker, connect
@@ -44,10 +45,13 @@ from workers.retry import RetryPolicy
 from workers.step_worker import StepWorker, WorkerSettings
 
 if TYPE_CHECKING:
+    from domain.ports import RecordedEvent
+    from infrastructure.embedded import EmbeddedPostgres
     from infrastructure.postgres.projections.queries import ReadModelQueries
     from infrastructure.postgres.projections.rebuild import Rebuilt
     from infrastructure.projections.order_summary import OrderSummary
     from workers.intake import Intake
+    from workers.intake_consumer import IntakeConsumer
 
 INTAKE_QUEUE = "ow_orders"
 DEAD_QUEUE = "ow_dead"
@@ -153,6 +157,12 @@ class Runtime:
         self._open.callback(world.close)
         return world
 
+    def gateway_trouble(self) -> str | None:
+        """Why the outside world does not answer; None if it does."""
+        from infrastructure.gateways.health import trouble
+
+        return trouble(self.settings.gateway_url or "")
+
     def step_worker(
         self, steps: Iterable[Step] = tuple(Step), *, name: str | None = None, world: OutsideWorld | None = None
     ) -> "WorkerRole":
@@ -167,6 +177,20 @@ class Runtime:
 
         return Intake(self.store(), self.announce(), policy(self.settings), actor=actor)
 
+    def intake_consumer(self) -> "IntakeConsumer":
+        """The door for orders that come over the broker."""
+        from workers.intake_consumer import IntakeConsumer
+        from workers.replies import Replies
+
+        broker = self.broker()
+        self._declare(broker)
+        replies, dead = broker.publisher(), broker.publisher()
+        self._open.callback(replies.close)
+        self._open.callback(dead.close)
+        bury = DeadLetterSender(publisher=dead, queue=DEAD_QUEUE)
+        consumer = broker.consumer([INTAKE_QUEUE], on_unreadable=bury, prefetch=100)
+        return IntakeConsumer(consumer, self.intake("broker"), Replies(replies), bury)
+
     def queries(self) -> "ReadModelQueries":
         """What the read models answer."""
         from infrastructure.postgres.database import Database
@@ -178,11 +202,35 @@ class Runtime:
             self._queries = ReadModelQueries(database)
         return self._queries
 
-    def orders(self, *, limit: int = 50, before: int | None = None, **wanted: str | None) -> "list[OrderSummary]":
+    def orders(
+        self, wanted: Mapping[str, str | None], *, limit: int = 50, before: int | None = None
+    ) -> "list[OrderSummary]":
         """Orders by stage, payment, fulfillment, hold or the beginning of the id, the newest first."""
         from infrastructure.postgres.projections.queries import OrderFilter
 
         return self.queries().list_orders(OrderFilter(**wanted), limit=limit, before=before)
+
+    def order(self, order_id: str) -> "tuple[OrderSummary, Sequence[RecordedEvent]]":
+        """One order's status and events, from the events themselves. Raises `CommandRefused` if there is none."""
+        from infrastructure.projections.facts import fact
+        from infrastructure.projections.order_summary import project
+
+        events = self.store().read_orders([order_id])
+        if not events:
+            raise CommandRefused(f"there is no order {order_id}")
+        facts = [fact(one.position, one.stream, one.version, one.event, one.recorded_at) for one in events]
+        return project({}, facts)[order_id], events
+
+    @staticmethod
+    def words(event: object) -> str:
+        """One line about an event."""
+        from infrastructure.projections.order_timeline import words
+
+        return words(event)
+
+    def policy(self) -> Policy:
+        """The process manager's durations."""
+        return policy(self.settings)
 
     def projections(self) -> "Projections":
         """The read models themselves: to keep up to date, to rebuild, to check."""
@@ -248,6 +296,20 @@ class Projections:
     ) -> "Replay[Rebuilt]":
         """Rebuild the named ones, or all."""
         return Replay(self._module.PostgresRebuild(self._dsn, names), on_progress=on_progress, stopping=stopping)
+
+
+def export_schemas(folder: Path) -> list[Path]:
+    """Write the order's JSON Schema and that of every event; connects to nothing."""
+    from infrastructure.codec import event_schemas
+    from infrastructure.intake import export_order_schema
+
+    written = [export_order_schema(folder)]
+    (folder / "events").mkdir(exist_ok=True)
+    for name, schema in event_schemas().items():
+        path = folder / "events" / f"{name}.schema.json"
+        path.write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
+        written.append(path)
+    return written
 
 
 def migration_sql() -> list[tuple[str, str]]:
@@ -324,38 +386,3 @@ def warehouses(settings: Settings) -> tuple[Warehouse, ...]:
 def default_name(role: str) -> str:
     """A name that a person recognises: role, host and pid."""
     return f"{role}@{socket.gethostname()}:{os.getpid()}"
-
-
-def stop_left_behind(folder: Path) -> None:
-    """Stop the server of a folder that a killed program left running."""
-    server = EmbeddedPostgres(folder)
-    if folder.exists() and server.status().pid is not None:
-        server.start()
-        server.stop()
-
-
-@contextmanager
-def embedded_server(data_dir: Path) -> Iterator[EmbeddedPostgres]:
-    """The data folder's own PostgreSQL, running. Whoever leaves last stops it, whoever started it."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    server = EmbeddedPostgres(data_dir / "postgres")
-    with (data_dir / "users.lock").open("ab") as users:
-        fcntl.flock(users, fcntl.LOCK_SH)
-        try:
-            server.start()
-            yield server
-        finally:
-            with (data_dir / "leaving.lock").open("ab") as leaving:  # one at a time, so that one of them is the last
-                fcntl.flock(leaving, fcntl.LOCK_EX)
-                if _nobody_else(users.fileno()):
-                    server.start()
-                    server.stop()
-                fcntl.flock(users, fcntl.LOCK_UN)
-
-
-def _nobody_else(users: int) -> bool:
-    try:
-        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -5,6 +5,7 @@ other; and each holds the end of a pipe from the supervisor, so that none outliv
 """
 
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -138,6 +139,24 @@ class Tree:
             running.failures += 1
             running.process, running.since, running.again_at = self._spawn(running.child), now, None
             self.restarts += 1
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free just now; for a child that must keep it when it is started again."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def children(workers: int) -> list[Child]:
+    """The processes of a whole installation but the outside world; those who make work are ended first."""
+    return [
+        Child(name="relay", arguments=["relay"]),
+        Child(name="intake", arguments=["intake"]),
+        *(Child(name=f"worker-{number}", arguments=["worker"]) for number in range(1, workers + 1)),
+        Child(name="projector", arguments=["projector"], stage=1),
+        Child(name="keeper", arguments=["keeper"], stage=1),
+    ]
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]], deadline: float) -> bool:

@@ -21,10 +21,18 @@ def group(name: str, about: str) -> typer.Typer:
 
 from workers.cli import (  # noqa: E402 - they register themselves in the app above
     demo,
+    dev,
+    doctor,
+    look,
     migrate,
+    orders,
+    replay,
     roles,
     simulator,
+    stock,
     submit,
+    work,
 )
 
-__all__ = ["app", "demo", "group", "migrate", "roles", "simulator", "submit"]
+__all__ = ["app", "group"]
+_COMMANDS = (demo, dev, submit, orders, stock, roles, simulator, migrate, replay, work, look, doctor)

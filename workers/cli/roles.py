@@ -72,6 +72,12 @@ def projector(cli: Cli, *, with_parent: WithParent = False) -> int:
     return serve(cli, lambda runtime: runtime.projections().projector(), with_parent=with_parent)
 
 
+@command(app, "intake")
+def intake(cli: Cli, *, with_parent: WithParent = False) -> int:
+    """Accept orders that come over the broker's queue `ow_orders`."""
+    return serve(cli, lambda runtime: runtime.intake_consumer(), with_parent=with_parent)
+
+
 @command(app, "keeper")
 def keeper(cli: Cli, *, with_parent: WithParent = False) -> int:
     """Store the broker's dead letters in the database."""

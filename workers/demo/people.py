@@ -46,7 +46,7 @@ class People:
     def decide(self) -> None:
         """Look through the held orders and decide about those that have waited for a moment."""
         now = self._runtime.store().now()
-        for row in self._runtime.orders(stage="held", limit=200):
+        for row in self._runtime.orders({"stage": "held"}, limit=200):
             for hold in row.holds:
                 if now - row.updated_at >= THINKS:
                     self._decide(row.order_id, hold, f"demo:{row.order_id}:{row.position}")

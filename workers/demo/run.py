@@ -16,7 +16,7 @@ from workers.demo.outside import ledger_summary
 from workers.demo.people import People
 from workers.demo.show import Picture, Show
 from workers.submit import SubmitSettings, submit_lines
-from workers.tree import Child, Tree
+from workers.tree import Child, Tree, children, free_port
 
 TICK_S = 0.25
 START_S = 60.0
@@ -87,7 +87,8 @@ class Run:
 
     def _start(self, runtime: Runtime) -> None:
         port_file = self._folder / "simulator.port"
-        arguments = ["simulator", "--port-file", str(port_file), "--seed", str(self._options.seed)]
+        arguments = ["simulator", "--port", str(free_port()), "--port-file", str(port_file)]
+        arguments += ["--seed", str(self._options.seed)]
         self._tree.start(Child(name="simulator", arguments=[*arguments, "--behaviour", scenario.BEHAVIOUR], stage=2))
         self._show.say("starting PostgreSQL, the simulated outside world and the workers ...")
         runtime.migrated()
@@ -177,16 +178,6 @@ class Run:
                 raise Interrupted("the demo was stopped")
             if time.monotonic() > deadline:
                 raise Unavailable(f"{otherwise}; see {self._folder / 'logs'}")
-
-
-def children(workers: int) -> list[Child]:
-    """The processes of a whole installation but the outside world; those who make work are ended first."""
-    return [
-        Child(name="relay", arguments=["relay"]),
-        *(Child(name=f"worker-{number}", arguments=["worker"]) for number in range(1, workers + 1)),
-        Child(name="projector", arguments=["projector"], stage=1),
-        Child(name="keeper", arguments=["keeper"], stage=1),
-    ]
 
 
 def _quiet(runtime: Runtime) -> bool:

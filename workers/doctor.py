@@ -1,0 +1,164 @@
+"""Is this installation well? Checks that look and change nothing, each with the command that mends what it finds.
+
+A check that cannot be made because an earlier one failed is left out: one cause is told once.
+"""
+
+import platform
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, Literal
+
+from domain.errors import OrderwrightError
+from workers.bootstrap import DEAD_QUEUE, QUEUES, Runtime
+from workers.rebuild import audit
+
+State = Literal["ok", "warn", "fail"]
+
+OLDEST_PYTHON = (3, 11)
+OLDEST_POSTGRES = 140_000
+LONG_DUE_S = 60.0
+LONG_LAG_S = 30.0
+FULL_QUEUE = 10_000
+DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """The outcome of one check. `fix` is what to do about it, empty where there is nothing to do."""
+
+    check: str
+    state: State
+    why: str
+    fix: str = ""
+
+
+def examine(runtime: Runtime) -> Iterator[Finding]:
+    """All checks, in an order in which the first trouble is the cause."""
+    yield _python()
+    yield _gateway(runtime)
+    database = list(_tried("database", lambda: _database(runtime), "start PostgreSQL, or check DATABASE_URL"))
+    yield from database
+    if any(finding.state == "fail" for finding in database):
+        return
+    migrations = list(_tried("migrations", lambda: _migrations(runtime), "orderwright migrate up"))
+    yield from migrations
+    yield from _tried("broker", lambda: _broker(runtime), "start the broker, or check ORDERWRIGHT_BROKER_URL")
+    if any(finding.state == "fail" for finding in migrations):
+        return
+    for name, check in (("projections", _projections), ("work", _work), ("audit", _audit)):
+        yield from _tried(name, lambda check=check: check(runtime), "see the log")  # type: ignore[misc]
+
+
+def _tried(name: str, check: Callable[[], Iterable[Finding]], fix: str) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except OrderwrightError as error:
+        yield Finding(check=name, state="fail", why=str(error), fix=fix)
+
+
+def _python() -> Finding:
+    good = sys.version_info[:2] >= OLDEST_PYTHON
+    return Finding(check="python", state="ok" if good else "fail", why=platform.python_version())
+
+
+def _gateway(runtime: Runtime) -> Finding:
+    url = runtime.settings.gateway_url
+    if not url:
+        return Finding(
+            check="gateway",
+            state="warn",
+            why="gateway_url is not set, so no worker can start here",
+            fix="set ORDERWRIGHT_GATEWAY_URL; `orderwright simulator` plays one",
+        )
+    trouble = runtime.gateway_trouble()
+    if trouble:
+        return Finding(check="gateway", state="fail", why=trouble, fix=f"start what listens at {url}")
+    return Finding(check="gateway", state="ok", why=url)
+
+
+def _database(runtime: Runtime) -> Iterator[Finding]:
+    server = runtime.diagnosis().server()
+    embedded = "embedded" if runtime.settings.database_url is None else "yours"
+    supported = server.version_number >= OLDEST_POSTGRES
+    yield Finding(
+        check="database",
+        state="ok" if supported else "fail",
+        why=f"PostgreSQL {server.version} ({embedded})",
+        fix="" if supported else "upgrade to PostgreSQL 14 or newer",
+    )
+    if server.is_standby:
+        yield Finding(check="database", state="fail", why="it is a standby and takes no writes", fix="name the primary")
+    for name in DURABLE:
+        value = getattr(server, name)
+        state: State = "fail" if value == "off" else "ok"
+        fix = f"ALTER SYSTEM SET {name} = on; SELECT pg_reload_conf();" if value == "off" else ""
+        yield Finding(check=name, state=state, why=value, fix=fix)
+
+
+def _migrations(runtime: Runtime) -> Iterator[Finding]:
+    pending = runtime.migrations().check()
+    if pending:
+        yield Finding(
+            check="migrations", state="fail", why=f"pending: {', '.join(pending)}", fix="orderwright migrate up"
+        )
+        return
+    yield Finding(check="migrations", state="ok", why="up to date")
+    yield Finding(check="pgmq", state="ok", why=runtime.diagnosis().pgmq())
+
+
+def _broker(runtime: Runtime) -> Iterator[Finding]:
+    kind = runtime.settings.broker_url.get_secret_value().partition(":")[0]
+    with runtime.broker().publisher() as publisher:
+        depths = {queue: publisher.depth(queue) for queue in (*QUEUES, DEAD_QUEUE)}
+    missing = [queue for queue, depth in depths.items() if depth is None]
+    full = [f"{queue} holds {depth}" for queue, depth in depths.items() if (depth or 0) > FULL_QUEUE]
+    waiting = sum(depth or 0 for depth in depths.values())
+    if full:
+        yield Finding(check="broker", state="warn", why=f"{kind}: {', '.join(full)}", fix="start more workers")
+    elif missing:
+        why = f"{kind}: {len(missing)} queues are not there yet; whoever starts first makes them"
+        yield Finding(check="broker", state="warn", why=why, fix="orderwright relay")
+    else:
+        yield Finding(check="broker", state="ok", why=f"{kind}: {len(depths)} queues, {waiting} messages")
+    if depths[DEAD_QUEUE]:
+        why = f"{depths[DEAD_QUEUE]} messages that could not be read wait to be stored"
+        yield Finding(check="dead messages", state="warn", why=why, fix="orderwright keeper")
+
+
+def _projections(runtime: Runtime) -> Iterator[Finding]:
+    for one in runtime.projections().status():
+        name = f"projection {one.name}"
+        if one.state == "stopped":
+            yield Finding(check=name, state="fail", why=one.reason, fix=f"orderwright replay {one.name}")
+        elif one.lag_s > LONG_LAG_S:
+            why = f"{one.lag_events} events and {one.lag_s:.0f} s behind"
+            yield Finding(check=name, state="warn", why=why, fix="orderwright projector")
+        else:
+            yield Finding(check=name, state="ok", why=f"at {one.position} of {one.head}")
+
+
+def _work(runtime: Runtime) -> Iterator[Finding]:
+    diagnosis = runtime.diagnosis()
+    work, letters = diagnosis.work(), diagnosis.dead_letters()
+    why = f"{work.due} due, {work.later} later, {work.running} running, {work.dead} dead"
+    yield Finding(check="work list", state="ok", why=why)
+    if work.oldest_due_s > LONG_DUE_S:
+        why = f"the oldest run has been due for {work.oldest_due_s:.0f} s"
+        yield Finding(check="oldest run", state="warn", why=why, fix="orderwright worker")
+    if work.orphans:
+        why = f"{work.orphans} runs belong to workers that are gone"
+        yield Finding(check="orphans", state="warn", why=why, fix="orderwright relay")
+    state: State = "warn" if letters else "ok"
+    fix = "orderwright dlq list" if letters else ""
+    yield Finding(check="dead letters", state=state, why=str(letters), fix=fix)
+
+
+def _audit(runtime: Runtime) -> Iterator[Finding]:
+    found: list[Any] = list(islice(audit(runtime.store(), runtime.policy(), runtime.diagnosis().missing), 5))
+    if found:
+        why = "nothing will move " + ", ".join(one.order_id for one in found)
+        yield Finding(check="audit", state="fail", why=why, fix="orderwright work audit, then orderwright work rebuild")
+    else:
+        yield Finding(check="audit", state="ok", why="every open order has something that moves it")
