@@ -5,9 +5,9 @@ tells repeats apart (a second authorization, a plan after new stock) and is deri
 twice is one row. A timer is a run whose due time lies ahead.
 """
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Step(StrEnum):
@@ -27,10 +27,11 @@ class Step(StrEnum):
     EXPIRE = "expire"
     CLOSE = "close"
 
+    __hash__ = str.__hash__  # Enum's own is written in Python, and steps are hashed all the time
 
-@dataclass(frozen=True, slots=True)
-class RunKey:
-    """The identity of a run. Positional on purpose: there are very many of them."""
+
+class RunKey(NamedTuple):
+    """The identity of a run. A tuple, because an order's turn hashes a few hundred of them."""
 
     order_id: str
     step: Step
@@ -41,16 +42,14 @@ class RunKey:
         return f"{self.order_id}/{self.step}/{self.part}/{self.ordinal}"
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
+class Want(NamedTuple):
     """Work that should exist. `due` None means now."""
 
     key: RunKey
     due: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A claimed run. `epoch` is the fencing token of the claim; `attempts` counts this one."""
 
     key: RunKey
