@@ -1,0 +1,85 @@
+"""The broker holds nothing of value: all of its queues may be deleted in mid-run, and every order still ends, without a command."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import psycopg
+import pytest
+from kombu import Connection
+from psycopg import sql
+
+from infrastructure.embedded import EmbeddedPostgres
+from tests.chaos.load import Submission, make_orders
+from tests.chaos.shop import Shop, open_shop
+from tests.servers.rabbitmq import RabbitNode
+from tests.servers.simulator import await_that
+
+ORDERS = int(os.environ.get("ORDERWRIGHT_CHAOS_ORDERS", "300")) // 2
+SEED = int(os.environ.get("ORDERWRIGHT_CHAOS_SEED", "1"))
+STEPS = (
+    *("risk", "authorize", "allocate", "label", "hand_over", "capture", "deliver", "notify", "close", "cancel"),
+    *("void", "refund_label", "expire"),
+)
+QUEUES = [*(f"ow_{step}" for step in STEPS), "ow_orders", "ow_dead"]
+NO_PERSON_NEEDED = {
+    "review_share": 0.0,
+    "reject_share": 0.02,
+    "hard_decline_share": 0.03,
+    "soft_decline_share": 0.0,
+    "refused_label_share": 0.0,
+}
+
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.slow,
+    pytest.mark.timeout(300 + ORDERS),
+    pytest.mark.xdist_group("chaos"),
+]
+
+
+def test_a_database_without_its_queues_still_ends_every_order(
+    tmp_path: Path, make_postgres: Callable[[], EmbeddedPostgres]
+) -> None:
+    with open_shop(tmp_path, make_postgres(), "pgmq://", Random(SEED), **NO_PERSON_NEEDED) as shop:
+        carry_through_a_wipe(shop, lambda: drop_pgmq_queues(shop.dsn))
+
+
+def test_a_rabbitmq_without_its_queues_still_ends_every_order(
+    tmp_path: Path, make_postgres: Callable[[], EmbeddedPostgres], make_rabbitmq: Callable[[], RabbitNode]
+) -> None:
+    node = make_rabbitmq()
+    with open_shop(tmp_path, make_postgres(), node.start(), Random(SEED), **NO_PERSON_NEEDED) as shop:
+        carry_through_a_wipe(shop, lambda: delete_rabbitmq_queues(node))
+
+
+def carry_through_a_wipe(shop: Shop, wipe: Callable[[], int]) -> None:
+    """Nobody decides anything here: there is stock for all, and nothing is held."""
+    shop.stock_up(orders=ORDERS, rare=4 * ORDERS)
+    orders = make_orders(ORDERS, prefix="W", chance=shop.chance)
+    submission = Submission(shop.command_line, shop.history, orders, shop.folder)
+    for share in (0.2, 0.6):
+        shop.await_progress(placed=int(share * ORDERS), closed=1)
+        assert wipe() > 0
+    submission.finish()
+    shop.await_progress(placed=ORDERS, closed=ORDERS)
+    await_that(shop.observer.is_quiet, within_s=30)
+    assert shop.check()["closed"] == ORDERS
+
+
+def drop_pgmq_queues(dsn: str) -> int:
+    """All queue tables, with whatever waits in them; returns how many there were."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        names = [name for (name,) in connection.execute("SELECT queue_name FROM pgmq.meta")]
+        for name in names:
+            connection.execute(sql.SQL("SELECT pgmq.drop_queue({})").format(name))
+    return len(names)
+
+
+def delete_rabbitmq_queues(node: RabbitNode) -> int:
+    """All of our queues, with whatever waits in them."""
+    with Connection(node.url) as connection:
+        for queue in QUEUES:
+            connection.default_channel.queue_delete(queue)
+    return len(QUEUES)
