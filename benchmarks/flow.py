@@ -135,9 +135,7 @@ def _place(number: int, store: PostgresStore) -> Unit:
 @contextmanager
 def _worker(dsn: str, gateway: str, case: Case) -> Iterator[subprocess.Popen[str]]:
     options = ["--dsn", dsn, "--gateway", gateway, "--threads", str(case.threads), "--batch", str(case.batch)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.worker", *options], stdout=subprocess.PIPE, text=True
-    )
+    process = subprocess.Popen([sys.executable, "-m", "benchmarks.worker", *options], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n", "the worker did not start"
@@ -159,7 +157,14 @@ def _end(worker: subprocess.Popen[str]) -> float:
 def _simulator(latency_ms: int) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="ow-bench-") as folder:
         port_file = Path(folder) / "port"
-        options = ["--ledger", f"{folder}/ledger.sqlite", "--port-file", str(port_file), "--latency-ms", str(latency_ms)]
+        options = [
+            "--ledger",
+            f"{folder}/ledger.sqlite",
+            "--port-file",
+            str(port_file),
+            "--latency-ms",
+            str(latency_ms),
+        ]
         process = subprocess.Popen([sys.executable, "-m", "workers.simulator", *options], stderr=subprocess.DEVNULL)
         try:
             deadline = time.monotonic() + 20

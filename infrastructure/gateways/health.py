@@ -1,4 +1,4 @@
-"""Does the outside world answer at all?"""
+"""Whether the outside world answers at all."""
 
 import urllib3
 

@@ -7,10 +7,9 @@ from itertools import count
 from typing import Any
 
 from domain.ports import Holder
-from domain.work import Run, RunKey, Step, Want
+from domain.work import DeadLetter, Run, RunKey, RunRow, Step, Want
 from infrastructure.memory.changes import Changes
 from infrastructure.memory.work_table import WorkTable
-from infrastructure.work_rows import DeadLetter, RunRow
 
 KEEP_HOLDERS = timedelta(hours=1)
 BODY_LIMIT = 64 * 1024

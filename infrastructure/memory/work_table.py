@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from domain.ports import Holder, Settled, Unit
-from domain.work import Run, RunKey, Step, Want
+from domain.work import DeadLetter, Run, RunKey, RunRow, Step, Want
 from infrastructure.memory.changes import Changes
-from infrastructure.work_rows import DeadLetter, RunRow
 
 APPENDER_ANNOUNCES = timedelta(seconds=5)
 ANNOUNCE_AGAIN = timedelta(seconds=10)

@@ -15,7 +15,7 @@ import amqp
 from amqp import method_framing
 from kombu.transport import pyamqp
 
-from domain.messaging import Outbound
+from domain.messaging import REPLIES, Outbound
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.untyped import Untyped
 from infrastructure.messaging.wire import Silent, Wire
@@ -142,6 +142,13 @@ class AmqpWire(Wire):
             self.channel.queue_declare(queue=queue, durable=True, auto_delete=False, arguments=self._arguments(queue))
 
     def _arguments(self, queue: str) -> dict[str, Untyped]:
+        if queue.startswith(REPLIES):  # one who does not read theirs must not hold up the answers to others
+            return {
+                "x-queue-type": "quorum",
+                "x-overflow": "drop-head",
+                "x-max-length": self.settings.max_length,
+                "x-expires": round(self.settings.replies_expire_s * 1_000),
+            }
         arguments: dict[str, Untyped] = {
             "x-queue-type": "quorum",
             "x-overflow": "reject-publish",
@@ -162,8 +169,15 @@ class AmqpWire(Wire):
             answer = channel.queue_declare(queue=queue, passive=True)
         except amqp.exceptions.NotFound:
             return None
+        except amqp.exceptions.ResourceLocked:  # another connection's exclusive queue: it is there, and takes messages
+            return 0
         channel.close()
         return int(answer.message_count)
+
+    def drop_one(self, queue: str) -> None:
+        channel = self.new_channel()
+        channel.queue_delete(queue)
+        channel.close()
 
     # --- sending ------------------------------------------------------------------------------------------------------------------
 

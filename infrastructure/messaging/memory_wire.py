@@ -66,6 +66,9 @@ class MemoryWire(PromptWire):
         waiting = self.channel.house.queues.get(queue)
         return None if waiting is None else waiting.qsize()
 
+    def drop_one(self, queue: str) -> None:
+        self.channel.house.queues.pop(queue, None)
+
     def transmit(self, messages: Sequence[Outbound]) -> Sequence[Outbound]:
         for message in messages:
             self.put(message)

@@ -17,6 +17,7 @@ from kombu.transport import virtual
 from pgmq import PGMQueue
 from psycopg.types.json import Jsonb
 
+from domain.messaging import TEMPORARY_REPLIES
 from infrastructure.messaging.hardening import MALFORMED
 from infrastructure.messaging.pgmq_link import Link
 from infrastructure.messaging.untyped import Untyped
@@ -28,6 +29,14 @@ SEND = """WITH sent AS (SELECT * FROM pgmq.send_batch(%s::text, %s::jsonb[]))
 SELECT count(*), pg_notify(%s, '') FROM sent"""
 GIVE_BACK = "SELECT count(*) FROM pgmq.set_vt(%s::text, %s::bigint[], 0)"
 LENGTH = "SELECT queue_length FROM pgmq.metrics(%s::text)"
+DROP = "SELECT pgmq.drop_queue(%s::text)"
+
+READER = 7305
+HOLD = "SELECT pg_advisory_lock_shared(%s, hashtext(%s))"
+LET_ALONE = """SELECT queue_name FROM pgmq.meta
+WHERE starts_with(queue_name, %s) AND created_at < clock_timestamp() - make_interval(secs => %s)"""
+DROP_UNHELD = """SELECT pgmq.drop_queue(%(queue)s::text)
+WHERE pg_try_advisory_xact_lock(%(reader)s, hashtext(%(queue)s))"""
 
 
 def notify_channel(queue: str) -> str:
@@ -97,6 +106,20 @@ class Channel(kombu_pgmq.Channel):
         if not self._has_queue(queue):
             self.pgmq.create_queue(queue)
 
+    def drop(self, queue: str) -> None:
+        with self.link.connection() as connection:
+            connection.execute(DROP, [queue])
+
+    def tidy(self, older_than_s: float) -> int:
+        """A reader holds a lock as long as it is connected, so a queue whose lock is free has none."""
+        with self.link.connection() as connection:
+            old = connection.execute(LET_ALONE, [TEMPORARY_REPLIES, older_than_s]).fetchall()
+        return sum(self._drop_unheld(queue) for (queue,) in old)
+
+    def _drop_unheld(self, queue: str) -> int:
+        with self.link.connection() as connection:
+            return connection.execute(DROP_UNHELD, {"queue": queue, "reader": READER}).rowcount
+
     def _size(self, queue: str) -> int:
         with self.link.connection() as connection:
             row = connection.execute(LENGTH, [queue]).fetchone()
@@ -111,6 +134,9 @@ class Channel(kombu_pgmq.Channel):
     def _maybe_enable_notify(self, queue: str, queue_name: str | None = None) -> None:
         """PGMQ's trigger updates one row a queue at every insert, which makes senders wait for each other: `flush` notifies instead."""
         self.link.listen(notify_channel(queue))
+        if queue.startswith(TEMPORARY_REPLIES):
+            with self.link.connection() as connection:
+                connection.execute(HOLD, [READER, queue])
 
     # --- sending ------------------------------------------------------------------------------------------------------------------
 

@@ -38,6 +38,12 @@ class PgmqWire(PromptWire):
         except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
             return None
 
+    def drop_one(self, queue: str) -> None:
+        self.channel.drop(queue)
+
+    def tidy(self) -> int:
+        return int(self.channel.tidy(self.settings.replies_expire_s))
+
     def transmit(self, messages: Sequence[Outbound]) -> Sequence[Outbound]:
         for message in messages:
             self.put(message)

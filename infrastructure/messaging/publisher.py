@@ -46,6 +46,13 @@ class KombuPublisher:
         checked_queues([queue])
         return self._do(lambda wire: wire.depth(queue))
 
+    def drop(self, queue: str) -> None:
+        checked_queues([queue])
+        self._do(lambda wire: wire.drop(queue))
+
+    def tidy(self) -> int:
+        return self._do(lambda wire: wire.tidy())
+
     def close(self) -> None:
         with self._lock:
             wire, self._wire = self._wire, None

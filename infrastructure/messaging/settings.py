@@ -34,6 +34,7 @@ class BrokerSettings:
     heartbeat_s: int = 10
     max_length: int = 100_000
     delivery_limit: int = 1_000
+    replies_expire_s: float = 600.0
     visibility_timeout_s: int = 30
     poll_interval_s: float = 1.0
 
@@ -49,10 +50,14 @@ class BrokerSettings:
             ) from None
 
     @property
+    def needs_dsn(self) -> bool:
+        """The URL names no database of its own, though the broker is one."""
+        return self.kind == "pgmq" and len(self.url) <= len("pgmq://")
+
+    @property
     def postgres_dsn(self) -> str:
         """The database behind `pgmq://`: the URL's own if it names one, else the given DSN."""
-        named = len(self.url) > len("pgmq://")
-        dsn = "postgresql" + self.url[len("pgmq") :] if named else self.dsn
+        dsn = self.dsn if self.needs_dsn else "postgresql" + self.url[len("pgmq") :]
         if not dsn:
             raise Misconfigured("pgmq:// needs the database's DSN: set it, or write pgmq://user:password@host/database")
         try:

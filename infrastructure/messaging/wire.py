@@ -83,6 +83,16 @@ class Wire(ABC):
     @abstractmethod
     def depth(self, queue: str) -> int | None: ...
 
+    def drop(self, queue: str) -> None:
+        self._declared.discard(queue)
+        self.drop_one(queue)
+
+    @abstractmethod
+    def drop_one(self, queue: str) -> None: ...
+
+    def tidy(self) -> int:
+        return 0
+
     # --- sending ------------------------------------------------------------------------------------------------------------------
 
     def send(self, messages: Sequence[Outbound]) -> None:

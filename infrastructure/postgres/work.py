@@ -15,10 +15,9 @@ from psycopg.types.json import Jsonb
 
 from domain.errors import StoreUnavailable
 from domain.ports import Holder
-from domain.work import Run, RunKey, Step, Want
+from domain.work import DeadLetter, Run, RunKey, RunRow, Step, Want
 from infrastructure.postgres.database import Connection, Database, conninfo, translated, watched
 from infrastructure.postgres.queries import load
-from infrastructure.work_rows import DeadLetter, RunRow
 
 _SQL = load("work")
 BODY_LIMIT = 64 * 1024

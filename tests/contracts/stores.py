@@ -11,8 +11,7 @@ from typing import Any, Protocol
 
 from domain.order import HoldPlaced, HoldReason
 from domain.ports import EventStore, Holder, Meta, RecordedEvent, Settled, Transaction, Unit, Verdict, WorkList
-from domain.work import Run, RunKey, Step, Want
-from infrastructure.work_rows import DeadLetter, RunRow
+from domain.work import DeadLetter, Run, RunKey, RunRow, Step, Want
 
 AT = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -10,7 +10,7 @@ from workers.cli.failures import FAILED
 from workers.cli.progress import progress
 
 if TYPE_CHECKING:
-    from infrastructure.work_rows import RunRow
+    from domain.work import RunRow
 
 app = group("work", "The work list: what is wanted, due, running or dead.")
 
