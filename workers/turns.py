@@ -74,6 +74,20 @@ class Rules:
     carry: bool = True
 
 
+def settled_by(fate: Again | GiveUp, run: Run) -> Settled:
+    """What becomes of a run that failed."""
+    if isinstance(fate, GiveUp):
+        return Settled(key=run.key, epoch=run.epoch, state="dead", error=fate.reason)
+    return Settled(
+        key=run.key,
+        epoch=run.epoch,
+        state="ready",
+        due_in=fate.due_in,
+        keep_attempt=fate.keep_attempt,
+        error=fate.reason,
+    )
+
+
 def empty_view(order_id: str) -> OrderView:
     """A view that has seen nothing; it still expects the order's own streams not to exist."""
     streams = (processes.order_stream, processes.payment_stream, processes.process_stream)
@@ -114,7 +128,9 @@ class _Turn:
         self._attempt(run, lambda: steps.conclude(self._view, run, answer, self._context))
 
     def begin(self, run: Run) -> None:
-        if run.key in {want.key for want in self._wanted()}:
+        if self._view.order.placed is None:
+            self._troubles[run.key] = GiveUp(reason="there is no such order")  # and nothing to record it in
+        elif run.key in {want.key for want in self._wanted()}:
             self._attempt(run, lambda: steps.begin(self._view, run, self._context))
 
     def carry_on(self) -> None:
@@ -157,7 +173,7 @@ class _Turn:
         return Result(
             unit=unit,
             known=Known(view=self._view, wants=self._wanted()),
-            calls=tuple(call for key, call in self._calls.items() if key in touched or key in carried),
+            calls=tuple(call for key, call in self._calls.items() if key in wanted and key in {*touched, *carried}),
             deferred=tuple(run for run in self._deferred if run.key in carried),
             finished=tuple(run.key for run in settled if run.state != "running"),
             announce=(
@@ -219,9 +235,9 @@ class _Turn:
         if run.key in self._carried:
             return  # its row is inserted as ready, and the trouble counted when it is claimed
         fate = self._rules.retry.after(error, run.attempts, self._rules.random)
-        if isinstance(fate, Again) and fate.unknown:
+        if fate.unknown:
             self._apply(steps.unknown(self._view, run, fate.reason, self._context.now))
-        elif isinstance(fate, GiveUp):
+        if isinstance(fate, GiveUp):
             self._apply(self._failed(run, fate.reason))
         self._troubles[run.key] = fate
 
@@ -239,23 +255,9 @@ class _Turn:
 
     def _settle(self, run: Run, wanted: Collection[RunKey]) -> Settled:
         key, epoch = run.key, run.epoch
-        match self._troubles.get(key):
-            case GiveUp(reason=reason):
-                return Settled(key=key, epoch=epoch, state="dead", error=reason)
-            case Again() as again:
-                return Settled(
-                    key=key,
-                    epoch=epoch,
-                    state="ready",
-                    due_in=again.due_in,
-                    keep_attempt=again.keep_attempt,
-                    error=again.reason,
-                )
-            case None:
-                return self._settle_untroubled(run, wanted)
-
-    def _settle_untroubled(self, run: Run, wanted: Collection[RunKey]) -> Settled:
-        key, epoch = run.key, run.epoch
+        fate = self._troubles.get(key)
+        if fate is not None:
+            return settled_by(fate, run)
         if key not in wanted:
             return Settled(key=key, epoch=epoch, state="done")
         if key in self._calls:
