@@ -6,7 +6,7 @@ kept (`known`, `stock`) and moved on by what was appended, so an order that stay
 """
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -40,18 +40,19 @@ class Batch:
     known: dict[str, Known] = field(default_factory=dict)
     stock: OrderedDict[str, tuple[stocks.Stock, int]] = field(default_factory=OrderedDict)
 
-    def take(self, inputs: Mapping[str, Inputs], rules: Rules) -> list[tuple[Result, Verdict]]:
-        """Decide and append. Raises `StoreUnavailable` (nothing is known then) and whatever a broken order raises."""
+    def take(self, inputs: Mapping[str, Inputs], rules: Rules) -> Iterator[list[tuple[Result, Verdict]]]:
+        """Decide and append, part by part: what was given out is committed, whatever happens to the next part.
+
+        Raises `StoreUnavailable` (nothing is known of the orders not given out) and whatever a broken order raises.
+        """
         self._load([order_id for order_id in inputs if order_id not in self.known])
         with_stock = {order_id: self._stock_of(order_id, some) for order_id, some in inputs.items()}
         local = {order_id: some for order_id, some in inputs.items() if not with_stock[order_id]}
         moving = {order_id: some for order_id, some in inputs.items() if with_stock[order_id]}
-        outcome: list[tuple[Result, Verdict]] = []
         if local:
-            outcome += self._append(self.store, local, rules, self._context(StockBook({})))
+            yield self._append(self.store, local, rules, self._context(StockBook({})))
         if moving:
-            outcome += self._take_with_stock(moving, set().union(*with_stock.values()), rules)
-        return outcome
+            yield self._take_with_stock(moving, set().union(*with_stock.values()), rules)
 
     def forget(self, order_ids: Iterable[str]) -> None:
         """Read these orders anew when they are needed again."""

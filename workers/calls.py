@@ -6,7 +6,8 @@ world that answers without waiting (the in-process one) is called on the spot: t
 
 import threading
 from collections.abc import Callable, Mapping
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from domain import outside
@@ -43,7 +44,7 @@ class CallThreads:
         self._world = world
         self._deliver = deliver
         self._queues: dict[str, SimpleQueue[Call | None]] = {}
-        self._threads: list[threading.Thread] = []
+        self._width = threads
         for name in sorted(set(_DEPENDENCY.values())) if threads else ():
             self._queues[name] = SimpleQueue()
             for number in range(threads):
@@ -51,7 +52,6 @@ class CallThreads:
                     target=self._work, args=(self._queues[name],), name=f"{name}-{number}", daemon=True
                 )
                 thread.start()
-                self._threads.append(thread)
 
     def make(self, call: Call) -> None:
         """Hand the call to its dependency's threads; the answer is delivered later."""
@@ -60,10 +60,19 @@ class CallThreads:
         else:
             self._make(call)
 
+    def cancel(self) -> list[Call]:
+        """Take back the calls that no thread has begun."""
+        taken: list[Call] = []
+        for queue in self._queues.values():
+            with suppress(Empty):
+                while (call := queue.get_nowait()) is not None:
+                    taken.append(call)
+        return taken
+
     def close(self) -> None:
         """End the threads when they have made the calls that they have."""
         for queue in self._queues.values():
-            for _ in self._threads:
+            for _ in range(self._width):
                 queue.put(None)
 
     def _work(self, queue: "SimpleQueue[Call | None]") -> None:

@@ -25,6 +25,8 @@ class Holders(Protocol):
 
     def renew(self, holder: Holder, lease: timedelta) -> bool: ...
 
+    def release(self, holder: Holder) -> int: ...
+
     def forget(self, holder: Holder) -> None: ...
 
 
@@ -37,27 +39,30 @@ class Holding:
         self._lease = lease
         self._on_lost = on_lost
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._renew_for_ever, name="lease", daemon=True)
-        self._renewed_at = 0.0
+        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._renewed_at = float("-inf")
         self._current: Holder | None = None
 
     @property
     def current(self) -> Holder:
         """The holder that we are. Raises `StoreUnavailable` while we are none."""
-        if self._current is None:
+        holder = self._current
+        if holder is None:
             raise StoreUnavailable("not registered as a holder")
-        return self._current
+        return holder
 
     def acquire(self) -> Holder:
         """Become a (new) holder. Raises `StoreUnavailable`."""
         if self._current is not None:
-            self._holders.forget(self._current)
-            self._current = None
+            former, self._current = self._current, None
+            self._holders.forget(former)
         asked_at = time.monotonic()
         holder = self._holders.register(self._name, self._lease)
-        self._renewed_at = asked_at
-        self._current = holder
-        if not self._thread.is_alive() and not self._stop.is_set():
+        with self._lock:
+            self._current, self._renewed_at = holder, asked_at
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._renew_for_ever, name="lease", daemon=True)
             self._thread.start()
         return holder
 
@@ -65,26 +70,38 @@ class Holding:
         """The lease may have run out, so nothing may be assumed to be ours."""
         return self._current is None or time.monotonic() - self._renewed_at > self._lease.total_seconds()
 
+    def leave(self) -> None:
+        """Give back everything and be no holder any more; a lost lease has nothing to give back. Raises `StoreUnavailable`."""
+        self._stop.set()
+        if self._current is not None and not self.is_lost():
+            self._holders.release(self._current)
+
     def stop(self) -> None:
-        """End the renewal; the registration itself ends with `release` or by itself."""
+        """End the renewal; the registration itself ends with `leave` or by itself."""
         self._stop.set()
 
     def _renew_for_ever(self) -> None:
         while not self._stop.wait(self._lease.total_seconds() / 3):
             holder = self._current
-            if holder is None:
-                continue
-            asked_at = time.monotonic()
-            try:
-                renewed = self._holders.renew(holder, self._lease)
-            except StoreUnavailable as error:
-                log.warning("lease not renewed", reason=error.reason)
-                renewed = not self.is_lost()
-                asked_at = self._renewed_at
+            if holder is not None:
+                self._note(holder, *self._renew(holder))
+
+    def _renew(self, holder: Holder) -> tuple[bool, float]:
+        """Whether we are the holder still, as far as we can know, and since when that is certain."""
+        asked_at = time.monotonic()
+        try:
+            return self._holders.renew(holder, self._lease), asked_at
+        except StoreUnavailable as error:
+            log.warning("lease not renewed", reason=error.reason)
+            return True, self._renewed_at  # until the time is over
+        except Exception:  # whatever it was, this thread must not end in silence
+            log.exception("lease not renewed")
+            return False, asked_at
+
+    def _note(self, holder: Holder, renewed: bool, asked_at: float) -> None:  # noqa: FBT001 - the answer of `_renew`
+        with self._lock:
             if holder is not self._current:
-                continue
-            if renewed:
-                self._renewed_at = asked_at
-            else:
-                self._renewed_at = float("-inf")
-                self._on_lost()
+                return
+            self._renewed_at = asked_at if renewed else float("-inf")
+        if self.is_lost():
+            self._on_lost()
