@@ -46,6 +46,13 @@ class Handler:
     ) -> Done:
         """`command` makes the command from the order as it is now and the time."""
         stream = processes.order_stream(order_id)
+        meta = Meta(command_id=command_id, causation_id=command_id, correlation_id=order_id, actor=actor)
+        return self._unless_done(meta, stream, lambda: self._on_order(order_id, command, meta))
+
+    def _on_order(
+        self, order_id: str, command: Callable[[OrderView, datetime], orders.OrderCommand], meta: Meta
+    ) -> Done:
+        stream = processes.order_stream(order_id)
         verdict = Verdict(outcome="conflict", stream=stream)
         for _ in range(TRIES):
             known = self.known(order_id)
@@ -60,7 +67,7 @@ class Handler:
                 lock=order_id,
                 expected=known.view.versions,
                 events=[(stream, event) for event in events],
-                meta=Meta(command_id=command_id, causation_id=command_id, correlation_id=order_id, actor=actor),
+                meta=meta,
                 wanted=fresh,
                 dropped=[key for key in before if key not in keys],
             )
@@ -75,10 +82,14 @@ class Handler:
     def on_stock(self, warehouse: str, sku: str, command: stocks.StockCommand, *, command_id: str, actor: str) -> Done:
         """One command on one stock; orders at the head of its queue are planned again if something came in."""
         stream = processes.stock_stream(warehouse, sku)
+        meta = Meta(command_id=command_id, causation_id=command_id, actor=actor)
+        return self._unless_done(meta, stream, lambda: self._on_stock(stream, command, meta))
+
+    def _on_stock(self, stream: str, command: stocks.StockCommand, meta: Meta) -> Done:
         verdict = Verdict(outcome="conflict", stream=stream)
         for _ in range(TRIES):
             with self.store.transaction() as transaction:
-                transaction.lock([stream, f"command {command_id}"])
+                transaction.lock([stream, f"command {meta.command_id}"])
                 history = transaction.read({stream: 0})
                 before = stocks.fold([recorded.event for recorded in history])
                 events = stocks.decide(command, before)
@@ -89,7 +100,7 @@ class Handler:
                     lock=stream,
                     expected={stream: len(history)},
                     events=[(stream, event) for event in events],
-                    meta=Meta(command_id=command_id, causation_id=command_id, actor=actor),
+                    meta=meta,
                     due_now=waiting,
                 )
                 verdict = transaction.append([unit])[0]
@@ -99,6 +110,16 @@ class Handler:
             if verdict.outcome == "repeated":
                 return Done(events=())
         raise _conflict(verdict)
+
+    def _unless_done(self, meta: Meta, stream: str, attempt: Callable[[], Done]) -> Done:
+        """Repeating a command that was done is no refusal, even if it could not be done once more."""
+        try:
+            return attempt()
+        except CommandRefused:
+            never = Unit(lock=stream, expected={stream: -1}, events=(), meta=meta)
+            if self.store.append([never])[0].outcome == "repeated":
+                return Done(events=())
+            raise
 
     def known(self, order_id: str) -> Known:
         """The order as it is now. Raises `CommandRefused` if there is none."""
