@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 QUEUE_NAME = r"[a-z0-9_]{1,40}"
+REPLIES = "ow_reply_"
+"""How the queues for answers are called: everybody's own, and of no worth without their reader."""
+TEMPORARY_REPLIES = f"{REPLIES}tmp_"
+"""Whoever calls a queue like this agrees that it may vanish some minutes after its reader did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +67,13 @@ class Publisher(Protocol):
         """Return when all of them are confirmed; `BrokerUnavailable` means: not sent, send again."""
 
     def depth(self, queue: str) -> int | None:
-        """How many messages wait in the queue; None if there is no such queue."""
+        """How many messages wait in the queue; None if there is no such queue, 0 if only its owner may know."""
+
+    def drop(self, queue: str) -> None:
+        """Delete the queue with all that waits in it; nothing happens if there is none."""
+
+    def tidy(self) -> int:
+        """Drop temporary reply queues that have lost their reader, where the broker does not do so by itself; how many."""
 
     def close(self) -> None: ...
 

@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -123,10 +124,9 @@ class Runtime:
         return self._store
 
     def broker(self) -> Broker:
-        """The broker, with its queues declared as far as it can be reached."""
-        url = self.settings.broker_url.get_secret_value()
-        dsn = self.migrated() if url.startswith("pgmq:") else None
-        return connect(BrokerSettings(url=url, dsn=dsn, dead_queue=DEAD_QUEUE))
+        """The broker. Only a `pgmq://` that names no database has its queues in ours."""
+        settings = BrokerSettings(url=self.settings.broker_url.get_secret_value(), dead_queue=DEAD_QUEUE)
+        return connect(replace(settings, dsn=self.migrated()) if settings.needs_dsn else settings)
 
     def wake_ups(self) -> WakeUps:
         """Where work is announced."""
@@ -245,7 +245,9 @@ class Runtime:
         broker = self.broker()
         self._declare(broker)
         consumer = broker.consumer([DEAD_QUEUE], on_unreadable=leave, check=lambda _: None)
-        return Keeper(consumer, self.store().bury_message)
+        publisher = broker.publisher()
+        self._open.callback(publisher.close)
+        return Keeper(consumer, self.store().bury_message, publisher.tidy)
 
     def _declare(self, broker: Broker) -> None:
         """Consumers declare again whenever they connect, so a broker that is away is no reason not to start."""

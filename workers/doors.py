@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from domain.errors import BrokerUnavailable, OutcomeUnknown, StoreUnavailable, UndecodableMessage
-from domain.messaging import Consumer, Inbound, Outbound, Publisher
+from domain.messaging import TEMPORARY_REPLIES, Consumer, Inbound, Outbound, Publisher
 from infrastructure.intake import OrderSubmission, parse_order
 from workers.intake import Outcome
 from workers.outcomes import decode_outcome
@@ -52,7 +52,7 @@ def open_door(url: str | None = None) -> Door:
 
 def _through_the_broker(runtime: "bootstrap.Runtime") -> Door:
     broker = runtime.broker()
-    reply_to = f"ow_reply_{uuid4().hex[:24]}"
+    reply_to = f"{TEMPORARY_REPLIES}{uuid4().hex[:24]}"
     publisher = broker.publisher()
     with suppress(BrokerUnavailable):  # it is declared again with every connection
         publisher.declare([INTAKE_QUEUE, reply_to])
@@ -113,6 +113,8 @@ class BrokerDoor:
 
     def close(self) -> None:
         self._answers.stop(3.0)
+        with suppress(BrokerUnavailable):  # then it vanishes later, for want of a reader
+            self._publisher.drop(self._reply_to)
         self._publisher.close()
         self._on_close()
 

@@ -1,21 +1,23 @@
 """The keeper: takes what the broker's dead-letter queue holds and stores it, bytes and labels, where people look for it.
 
 A dead letter leaves the broker only after its row is committed. While the database is away the message is given back after a pause,
-so the queue keeps it.
+so the queue keeps it. In between the keeper keeps house at the broker: `tidy` drops what producers left behind when they were killed.
 """
 
 import threading
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import structlog
 
-from domain.errors import Poison, StoreUnavailable
+from domain.errors import BrokerUnavailable, Poison, StoreUnavailable
 from domain.messaging import Consumer, Inbound
 
 log = structlog.get_logger()
 
 PAUSE_S = 1.0
 LONGEST_LABEL = 500
+TIDY_EVERY_S = 60.0
 
 
 class Bury(Protocol):
@@ -27,9 +29,18 @@ class Bury(Protocol):
 class Keeper:
     """`run` returns when it was stopped."""
 
-    def __init__(self, consumer: Consumer, bury: Bury) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        bury: Bury,
+        tidy: Callable[[], int] = lambda: 0,
+        *,
+        tidy_every_s: float = TIDY_EVERY_S,
+    ) -> None:
         self._consumer = consumer
         self._bury = bury
+        self._tidy = tidy
+        self._tidy_every_s = tidy_every_s
         self._stop = threading.Event()
         self.kept = 0
 
@@ -40,8 +51,16 @@ class Keeper:
     def run(self) -> bool:
         """Keep until stopped; True if the consumer ended in time."""
         self._consumer.start(self._keep)
-        self._stop.wait()
+        while not self._stop.wait(self._tidy_every_s):
+            self._tidy_up()
         return self._consumer.stop(3.0)
+
+    def _tidy_up(self) -> None:
+        try:
+            if dropped := self._tidy():
+                log.info("reply queues without a reader were dropped", queues=dropped)
+        except BrokerUnavailable as error:
+            log.warning("the broker was not tidied", reason=error.reason)
 
     def _keep(self, letter: Inbound) -> None:
         labels = {str(name)[:100]: _plain(value) for name, value in list(letter.headers.items())[:50]}

@@ -12,13 +12,13 @@ from queue import Empty, Full, Queue
 import structlog
 
 from domain.errors import BrokerUnavailable
-from domain.messaging import Inbound, Outbound, Publisher
+from domain.messaging import REPLIES, Inbound, Outbound, Publisher
 from workers.intake import Outcome
 from workers.outcomes import encode_outcome
 
 log = structlog.get_logger()
 
-REPLY_QUEUE = re.compile(r"ow_reply_[a-z0-9_]{1,31}")
+REPLY_QUEUE = re.compile(REPLIES + r"[a-z0-9_]{1,31}")
 WAITING = 10_000
 AT_ONCE = 100
 LOOK_S = 0.2

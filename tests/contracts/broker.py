@@ -4,7 +4,6 @@ import gc
 import os
 import random
 import threading
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from time import perf_counter
 import pytest
 
 from domain.errors import Misconfigured, UndecodableMessage
-from domain.messaging import Inbound, Outbound
+from domain.messaging import TEMPORARY_REPLIES, Inbound, Outbound
 from infrastructure.embedded.waiting import wait_until
 from infrastructure.messaging.broker import Broker
 from infrastructure.messaging.consumer import KombuConsumer
@@ -21,9 +20,9 @@ from infrastructure.messaging.dead import DeadLetterSender
 from infrastructure.messaging.frames import decode_frame
 from infrastructure.messaging.hardening import anything
 from infrastructure.messaging.publisher import KombuPublisher
+from tests.contracts.strangers import JSON, unreadable_frames, unreadable_labels
 
 PATIENCE_S = 20.0
-LIMIT = 262_144
 
 
 class Inbox:
@@ -95,44 +94,6 @@ def resident_bytes() -> int:
 
 def nothing_refused(inbound: Inbound, reason: str) -> None:
     raise AssertionError(f"refused: {reason}")
-
-
-JSON = {"content_type": "application/json", "content_encoding": "utf-8"}
-
-unreadable_labels: dict[str, tuple[bytes, Mapping[str, object]]] = {
-    "no content type": (b"{}", {"content_type": None, "content_encoding": None}),
-    "plain text": (b"{}", {**JSON, "content_type": "text/plain"}),
-    "kombu's trusted data": (b"{}", {**JSON, "content_type": "application/data"}),
-    "a pickle": (
-        b"\x80\x04N.",
-        {**JSON, "content_type": "application/x-python-serialize", "content_encoding": "binary"},
-    ),
-    "json with a parameter": (b"{}", {**JSON, "content_type": "application/json; charset=utf-8"}),
-    "zlib as encoding": (zlib.compress(bytes(1_000_000)), {**JSON, "content_encoding": "zlib"}),
-    "rot13": (b"{}", {**JSON, "content_encoding": "rot13"}),
-    "punycode": (b"a" * 200_000, {**JSON, "content_encoding": "punycode"}),
-    "unknown encoding": (b"{}", {**JSON, "content_encoding": "x" * 100}),
-    "a compressed bomb": (
-        zlib.compress(bytes(100_000_000)),
-        {**JSON, "headers": {"compression": "application/x-gzip"}},
-    ),
-    "an unknown compression": (b"{}", {**JSON, "headers": {"compression": "nonsense"}}),
-    "an empty body": (b"", JSON),
-    "one byte too many": (b" " * (LIMIT + 1), JSON),
-}
-
-unreadable_frames: dict[str, bytes] = {
-    "no json": b"{",
-    "not utf-8": b'{"v":1,"step":"risk","orders":["\xff"]}',
-    "a 5,000-digit integer": b'{"v":' + b"1" * 5_000 + b',"step":"risk","orders":["A"]}',
-    "deep nesting": b"[" * 100_000,
-    "kombu's object hook": b'{"__type__":"decimal","__value__":"1E+1000000000"}',
-    "an unknown field": b'{"v":1,"step":"risk","orders":["A"],"x":1}',
-    "another version": b'{"v":2,"step":"risk","orders":["A"]}',
-    "a bad order id": b'{"v":1,"step":"risk","orders":["../A"]}',
-    "no orders": b'{"v":1,"step":"risk","orders":[]}',
-    "NaN": b"NaN",
-}
 
 
 class BrokerContract:
@@ -283,6 +244,32 @@ class BrokerContract:
         broker.declare([queue])
         assert wait_until(lambda: publisher.depth(queue) == 1, timeout_s=PATIENCE_S)
 
+    def test_a_dropped_queue_is_gone_with_its_messages_and_dropping_it_again_is_nothing(
+        self, broker: Broker, publisher: KombuPublisher, queue: str
+    ) -> None:
+        publisher.publish([Outbound(queue=queue, body=b"1")])
+        publisher.drop(queue)
+        assert publisher.depth(queue) is None
+        publisher.drop(queue)
+        inbox = Inbox()
+        publisher.publish([Outbound(queue=queue, body=b"2")])
+        with receiving(broker, queue, inbox):
+            assert inbox.has(1)
+        assert inbox.bodies() == [b"2"]
+
+    def test_a_queue_for_answers_works_like_any_other_and_is_not_tidied_away_under_its_reader(
+        self, broker: Broker, publisher: KombuPublisher, queue: str
+    ) -> None:
+        inbox, answers = Inbox(), f"{TEMPORARY_REPLIES}{queue}"
+        with receiving(broker, answers, inbox):
+            publisher.publish([Outbound(queue=answers, body=b"1")])
+            assert inbox.has(1)
+            assert publisher.tidy() == 0
+            publisher.publish([Outbound(queue=answers, body=b"2")])
+            assert inbox.has(2)
+        publisher.drop(answers)
+        assert publisher.depth(answers) is None
+
     @pytest.mark.parametrize("name", ["orders.new", "Orders", "", "a" * 41, "ow-x"])
     def test_a_queue_name_that_could_collide_is_refused(
         self, broker: Broker, publisher: KombuPublisher, name: str
@@ -291,6 +278,8 @@ class BrokerContract:
             broker.consumer([name], on_unreadable=nothing_refused)
         with pytest.raises(Misconfigured, match="queue name"):
             publisher.publish([Outbound(queue=name, body=b"{}")])
+        with pytest.raises(Misconfigured, match="queue name"):
+            publisher.drop(name)
 
     @pytest.mark.parametrize("name", unreadable_labels)
     def test_a_message_that_cannot_be_ours_is_handed_over_unread(self, broker: Broker, queue: str, name: str) -> None:

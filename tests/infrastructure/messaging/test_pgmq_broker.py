@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from domain.errors import BrokerUnavailable, Misconfigured
-from domain.messaging import Outbound
+from domain.messaging import TEMPORARY_REPLIES, Outbound
 from infrastructure.embedded import EmbeddedPostgres
 from infrastructure.embedded.waiting import wait_until
 from infrastructure.messaging.broker import Broker, connect
@@ -182,6 +182,27 @@ class TestPgmqBroker(BrokerContract):
         assert wire.drain()
         assert got == [one]
         wire.close()
+
+    def test_only_an_old_temporary_queue_without_a_reader_is_tidied_away(
+        self, broker: Broker, database: str, queue: str
+    ) -> None:
+        read, left, young, other = (
+            *(f"{TEMPORARY_REPLIES}{name}" for name in ("read", "left", "young")),
+            "ow_reply_of_a_stranger",
+        )
+        inbox = Inbox()
+        with broker.publisher() as publisher, receiving(broker, read, inbox):
+            publisher.publish([Outbound(queue=name, body=b"{}") for name in (read, left, young, other)])
+            assert inbox.has(1)
+            run(
+                database,
+                "UPDATE pgmq.meta SET created_at = created_at - interval '11 minutes' WHERE queue_name <> %s",
+                young,
+            )
+            assert publisher.tidy() == 1
+            assert [publisher.depth(name) for name in (read, left, young, other)] == [0, None, 1, 1]
+        with broker.publisher() as publisher:
+            assert wait_until(lambda: publisher.tidy() == 1, timeout_s=PATIENCE_S), "the reader is gone"
 
     def test_without_pgmq_the_error_says_what_to_do(self, empty_database: str, queue: str) -> None:
         broker = connect(BrokerSettings(url="pgmq://", dsn=empty_database))

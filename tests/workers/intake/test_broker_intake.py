@@ -182,6 +182,11 @@ def test_answers_that_cannot_be_sent_hold_up_nobody() -> None:
         def depth(self, queue: str) -> int | None:
             raise BrokerUnavailable("no")
 
+        def drop(self, queue: str) -> None: ...
+
+        def tidy(self) -> int:
+            return 0
+
         def close(self) -> None: ...
 
     replies = Replies(Deaf())
@@ -241,6 +246,16 @@ def test_another_content_under_the_same_key_is_refused_by_the_other_side(produce
     producer.submit(document())
     with pytest.raises(Refusal, match="other content"):
         producer.submit(document(note="other"))
+
+
+def test_a_producer_takes_its_queue_for_answers_away(hall: Hall) -> None:
+    reply_to = "ow_reply_tmp_1"
+    hall.publisher.declare([reply_to])
+    answers = hall.broker.consumer([reply_to], on_unreadable=lambda inbound, _: inbound.settle())
+    with OrderProducer(BrokerDoor(hall.broker.publisher(), answers, reply_to)) as producer:
+        producer.submit(document())
+        assert hall.publisher.depth(reply_to) == 0
+    assert hall.publisher.depth(reply_to) is None
 
 
 def test_a_producer_without_an_answer_says_that_a_repeat_is_safe() -> None:
