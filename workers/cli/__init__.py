@@ -14,31 +14,16 @@ def main() -> None:
     """Run one command and exit with its code."""
     _fill_closed_streams()
     signal.signal(signal.SIGTERM, _terminate)
-    code: object = 1
     try:
         from workers.cli.app import app
 
         app(prog_name="orderwright")
     except KeyboardInterrupt:
-        code = 130
-    except BrokenPipeError:
-        code = 0
-    except SystemExit as ended:
-        code = ended.code
-    sys.exit(_flushed(code))
+        sys.exit(130)
 
 
 def _terminate(number: int, _frame: object) -> None:
     raise SystemExit(128 + number)
-
-
-def _flushed(code: object) -> int | str | None:
-    """The code; a reader that has seen enough (`| head`) is no failure."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code if code is None or isinstance(code, int) else str(code)
 
 
 def _fill_closed_streams() -> None:

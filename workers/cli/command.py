@@ -7,6 +7,7 @@ in a traceback for an error that was raised on purpose.
 
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -42,6 +43,9 @@ SHARED: dict[str, Any] = {
     "broker_url": setting("--broker-url", str, "pgmq://, amqp://, memory://", "ORDERWRIGHT_BROKER_URL"),
     "log_level": setting("--log-level", str, "debug, info, warning, error", "ORDERWRIGHT_LOG_LEVEL"),
     "log_format": setting("--log-format", str, "auto, pretty, json", "ORDERWRIGHT_LOG_FORMAT"),
+}
+GATEWAY: dict[str, Any] = {
+    "gateway_url": setting("--gateway-url", str, "the outside world's base URL", "ORDERWRIGHT_GATEWAY_URL"),
 }
 CONFIG: dict[str, Any] = {
     "config": setting("--config", Path, "settings file instead of orderwright.toml", "ORDERWRIGHT_CONFIG")
@@ -156,11 +160,13 @@ def _bounded(body: Callable[[], int | None]) -> None:
     """Run; what was raised on purpose becomes a sentence and a code."""
     try:
         code = body() or 0
+        sys.stdout.flush()
     except OrderwrightError as error:
         Cli.say(f"orderwright: {failures.sentence(error)}")
         code = failures.exit_code(error)
     except BrokenPipeError:
-        raise
+        _write_to_nobody()
+        code = failures.OK
     except OSError as error:
         Cli.say(f"orderwright: {failures.sentence(error)}")
         code = failures.FAILED
@@ -168,3 +174,8 @@ def _bounded(body: Callable[[], int | None]) -> None:
         Cli.say("interrupted")
         code = failures.INTERRUPTED
     raise typer.Exit(code)
+
+
+def _write_to_nobody() -> None:
+    """A reader that has seen enough (`| head`) is no failure; what is still buffered must not fail again at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,11 +3,11 @@
 from dataclasses import asdict
 
 from workers.cli.app import app
-from workers.cli.command import Cli, command
+from workers.cli.command import GATEWAY, Cli, command
 from workers.cli.failures import FAILED
 
 
-@command(app, "doctor", data=True)
+@command(app, "doctor", data=True, settings=GATEWAY)
 def doctor(cli: Cli) -> int:
     """Check the installation; each finding comes with the command that mends it. Exit code 1 if a check fails."""
     from workers.doctor import examine

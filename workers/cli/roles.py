@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from workers.cli.app import app
-from workers.cli.command import Cli, command, setting
+from workers.cli.command import GATEWAY, Cli, command, setting
 from workers.cli.failures import FAILED, Usage
 from workers.cli.signals import stop_with_parent, stopping
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from workers.bootstrap import Runtime
 
 WORKER = {
-    "gateway_url": setting("--gateway-url", str, "the outside world's base URL", "ORDERWRIGHT_GATEWAY_URL"),
+    **GATEWAY,
     "call_threads": setting("--threads", int, "calls at once to each dependency", "ORDERWRIGHT_CALL_THREADS"),
     "batch": setting("--batch", int, "orders in one append", "ORDERWRIGHT_BATCH"),
     "grace_s": setting("--drain-timeout", float, "seconds to finish after SIGTERM", "ORDERWRIGHT_GRACE_S"),

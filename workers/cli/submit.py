@@ -1,5 +1,8 @@
 """`orderwright submit`: a file of orders, streamed in."""
 
+import fcntl
+import os
+import stat
 import sys
 import threading
 import time
@@ -57,6 +60,8 @@ def submit(
 def _opened(name: str) -> "Iterator[FileIO]":
     from workers.lines import UnreadableSourceError, open_source
 
+    if name == "-" and fcntl.fcntl(0, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:  # see `workers.cli`
+        raise Usage("the standard input is closed; name a file")
     try:
         source = open_source(name)
     except UnreadableSourceError as error:
@@ -139,8 +144,5 @@ class _Bar:
 
 
 def _size(source: "FileIO") -> int | None:
-    import os
-    import stat
-
     state = os.fstat(source.fileno())
     return state.st_size if stat.S_ISREG(state.st_mode) else None
