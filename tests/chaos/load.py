@@ -78,7 +78,7 @@ class Submission:
         self._orders = orders
         self._file = folder / f"{orders[0]['order_id']}.jsonl"
         self._file.write_text("".join(json.dumps(order) + "\n" for order in orders), encoding="utf-8")
-        self._process = self._begin(rate=max(20, len(orders) // 2))
+        self._process = self._begin(rate=max(20, len(orders)))
 
     def kill(self) -> None:
         """The client dies: nobody knows what was accepted. Then it is submitted again, as a client would."""

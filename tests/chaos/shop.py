@@ -21,11 +21,11 @@ from tests.servers.simulator import await_that
 
 WAREHOUSES = ("EAST", "WEST")
 BEHAVIOUR = {
-    "review_share": 0.02,
+    "review_share": 0.015,
     "reject_share": 0.01,
     "hard_decline_share": 0.02,
-    "soft_decline_share": 0.02,
-    "refused_label_share": 0.01,
+    "soft_decline_share": 0.015,
+    "refused_label_share": 0.005,
     "latency": {"jitter_ms": 5},
     "faults": {"drop_before": 0.02, "drop_after": 0.05, "error_after": 0.01},
 }
@@ -52,28 +52,33 @@ class Shop:
         self.observer = Observer(self.dsn)
         self.history = History(folder / "history.jsonl")
         self.ledger = folder / "ledger.db"
-        base = environment_of(folder, {**SETTINGS, "DATABASE_URL": self.dsn, "ORDERWRIGHT_BROKER_URL": broker_url})
-        self.simulator = self._simulator(base, {**BEHAVIOUR, **behaviour})
-        self.environment = {**base, "ORDERWRIGHT_GATEWAY_URL": f"http://127.0.0.1:{self._port()}"}
-        self.command_line = CommandLine(self.environment, folder)
-        assert self.command_line.run("migrate", "up") == 0
-        self.operator = Operator(self.observer, self.environment)
-        self.roles = [
-            Role(name, [name.split("-")[0]], self.environment, folder)
-            for name in ("worker-1", "worker-2", "relay", "projector")
-        ]
-        for role in self.roles:
-            role.start()
+        self._base = environment_of(
+            folder, {**SETTINGS, "DATABASE_URL": self.dsn, "ORDERWRIGHT_BROKER_URL": broker_url}
+        )
+        self.simulator = self._simulator({**BEHAVIOUR, **behaviour})
+        self.roles: list[Role] = []
+
+    def start(self) -> None:
+        """Everything but the database, which runs already."""
+        self.simulator.start()
+        self._await_port()
+        environment = {**self._base, "ORDERWRIGHT_GATEWAY_URL": f"http://127.0.0.1:{self._port()}"}
+        self.simulator.arguments += ["--port", str(self._port())]
+        self.command_line = CommandLine(environment, self.folder)
+        self.operator = Operator(self.command_line, self.observer)
+        if self.command_line.run("migrate", "up") != 0:
+            pytest.fail((self.folder / "commands.log").read_text(encoding="utf-8")[-2000:])
+        for name in ("worker-1", "worker-2", "relay", "projector"):
+            self.roles.append(Role(name, [name.split("-")[0]], environment, self.folder))
+            self.roles[-1].start()
 
     def role(self, name: str) -> Role:
         return next(role for role in self.roles if role.name == name)
 
     def stock_up(self, *, orders: int, rare: int = 5) -> None:
         """Something of everything, enough for so many orders; of the rare, only what is said."""
-        for warehouse in WAREHOUSES:
-            self.operator.receive(warehouse, RARE, rare)
-            for sku in SKUS:
-                self.operator.receive(warehouse, sku, 2 * orders + 50)
+        plenty = [(warehouse, sku, 2 * orders + 50) for warehouse in WAREHOUSES for sku in SKUS]
+        self.operator.receive([*plenty, *((warehouse, RARE, rare) for warehouse in WAREHOUSES)])
 
     def kill_postgres(self) -> None:
         """Signal 9 to the postmaster; its children follow, its files stay as they are."""
@@ -118,21 +123,19 @@ class Shop:
     def close(self) -> None:
         for role in [*self.roles, self.simulator]:
             role.kill()
-        self.operator.close()
         self.observer.close()
 
-    def _simulator(self, environment: dict[str, str], behaviour: dict[str, object]) -> Role:
+    def _simulator(self, behaviour: dict[str, object]) -> Role:
         arguments = [
             *("simulator", "--ledger", str(self.ledger), "--port-file", str(self.folder / "port")),
             *("--behaviour", json.dumps(behaviour), "--seed", str(self.chance.randrange(10**6))),
         ]
-        role = Role("simulator", arguments, environment, self.folder)
-        role.start()
-        await_that(lambda: (self.folder / "port").exists() or not role.is_running(), within_s=STOP_S)
-        if not role.is_running():
-            pytest.fail(role.log.read_text(encoding="utf-8")[-2000:])
-        role.arguments += ["--port", str(self._port())]
-        return role
+        return Role("simulator", arguments, self._base, self.folder)
+
+    def _await_port(self) -> None:
+        await_that(lambda: (self.folder / "port").exists() or not self.simulator.is_running(), within_s=STOP_S)
+        if not self.simulator.is_running():
+            pytest.fail(self.simulator.log.read_text(encoding="utf-8")[-2000:])
 
     def _port(self) -> int:
         return int((self.folder / "port").read_text(encoding="ascii"))
@@ -155,6 +158,7 @@ def open_shop(
     """A shop for one test; `behaviour` changes the outside world's. When the test fails, everything is left in the folder: logs, ledger, history, evidence."""
     shop = Shop(folder, postgres, broker_url, chance, behaviour)
     try:
+        shop.start()
         yield shop
     except BaseException:
         sys.stderr.write(f"what is left of the run is in {folder.relative_to(folder.parents[1])} of pytest's folder\n")
