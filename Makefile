@@ -29,6 +29,10 @@ check: venv-dev ## the gate: format, lint, types, import contracts
 bench: venv-run ## measure orders per second on this machine
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: chaos
+chaos: venv-dev ## kill every process in turn while orders are under way, and check what became of each (ORDERS=2000)
+	@ORDERWRIGHT_CHAOS_ORDERS=$(or $(ORDERS),2000) $(BIN)/python -m pytest -m chaos -p no:xdist tests/chaos $(ARGS)
+
 .PHONY: fmt
 fmt: venv-dev ## format, and fix what ruff can fix
 	@$(BIN)/ruff format .

@@ -4,6 +4,7 @@ Columns are plain lists that psycopg sends as binary arrays; a row costs one or 
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
+from itertools import repeat
 from operator import itemgetter
 from typing import Any
 
@@ -60,8 +61,8 @@ class AppendCall:
         columns: dict[str, Any] = {}
         for name, fields in _COLUMNS.items():
             rows = self._tables[name]
-            for index, column in enumerate(fields):
-                columns[f"{name}_{column}"] = [row[index] for row in rows]
+            values = zip(*rows, strict=True) if rows else repeat(())
+            columns |= {f"{name}_{column}": list(column_values) for column, column_values in zip(fields, values, strict=False)}
         holder = self._holder
         return {
             "locks": list(self._locks),
