@@ -38,17 +38,16 @@ class Program:
         self.environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
         self._started = 0
 
-    def call(self, *arguments: str | bytes | Path, stdin: bytes | int = b"", **environment: str) -> Ended:
+    def call(self, *arguments: str | bytes | Path, stdin: bytes = b"", **environment: str) -> Ended:
         """Run to the end."""
-        given = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
         done = subprocess.run(
             [*COMMAND, *arguments],
             cwd=self.folder,
             env={**self.environment, **environment},
+            input=stdin,
             capture_output=True,
             timeout=LIMIT_S,
             check=False,
-            **given,  # type: ignore[call-overload]
         )
         return checked(Ended(done.returncode, done.stdout.decode(), done.stderr.decode()))
 

@@ -1,16 +1,16 @@
-"""The keeper: what the broker could not deliver is in the database before it leaves the broker, and the house is tidy."""
+"""The keeper stores what the broker's dead-letter queue holds, and loses nothing while the database is away."""
 
 import random
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from domain.errors import BrokerUnavailable, Poison, StoreUnavailable
-from domain.messaging import Inbound, Outbound
+from domain.errors import Poison, StoreUnavailable
+from domain.messaging import Outbound
 from infrastructure.messaging.broker import Broker, connect
+from infrastructure.messaging.dead import DeadLetterSender
 from infrastructure.messaging.settings import BrokerSettings
 from tests.servers.simulator import await_that
 from workers.keeper import Keeper, leave
@@ -18,102 +18,61 @@ from workers.keeper import Keeper, leave
 DEAD = "ow_dead"
 
 
-class Graves:
-    """What was stored; `refuse` may raise before it is."""
+class Grave:
+    """A store for dead letters that can fail."""
 
     def __init__(self) -> None:
         self.letters: list[dict[str, Any]] = []
-        self.refuse: list[Exception] = []
+        self.failures: list[Exception] = []
 
-    def bury(self, **letter: Any) -> None:
-        if self.refuse:
-            raise self.refuse.pop()
+    def __call__(self, **letter: Any) -> None:
+        if self.failures:
+            raise self.failures.pop()
         self.letters.append(letter)
 
 
-class Yard:
-    """A keeper at work on a broker in memory."""
-
-    def __init__(self, tidy: Callable[[], int] = lambda: 0) -> None:
-        self.broker: Broker = connect(BrokerSettings(url=f"memory:///{random.randrange(10**9)}"))
-        self.graves = Graves()
-        consumer = self.broker.consumer([DEAD], on_unreadable=leave, check=lambda _: None)
-        self.keeper = Keeper(consumer, self.graves.bury, tidy, tidy_every_s=0.01)
-
-    def die(self, body: bytes, **headers: object) -> None:
-        with self.broker.publisher() as publisher:
-            publisher.publish([Outbound(queue=DEAD, body=body, headers=headers)])
-
-    def is_empty(self) -> bool:
-        with self.broker.publisher() as publisher:
-            return publisher.depth(DEAD) == 0
-
-    @contextmanager
-    def open(self) -> Iterator["Yard"]:
-        ends: list[bool] = []
-        thread = threading.Thread(target=lambda: ends.append(self.keeper.run()))
-        thread.start()
-        try:
-            yield self
-        finally:
-            self.keeper.stop()
-            thread.join(10.0)
-        assert ends == [True]
+@pytest.fixture
+def broker() -> Broker:
+    return connect(BrokerSettings(url=f"memory:///{random.randrange(10**9)}"))
 
 
 @pytest.fixture
-def yard() -> Iterator[Yard]:
-    with Yard().open() as yard:
-        yield yard
+def grave(broker: Broker) -> Iterator[Grave]:
+    grave = Grave()
+    broker.declare([DEAD])
+    keeper = Keeper(broker.consumer([DEAD], on_unreadable=leave, check=lambda _: None), grave)
+    thread = threading.Thread(target=keeper.run)
+    thread.start()
+    yield grave
+    keeper.stop()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
-def test_a_letter_is_kept_with_its_reason_and_where_it_came_from(yard: Yard) -> None:
-    yard.die(b"\xff", **{"ow-reason": "no JSON", "ow-queue": "ow_orders", "ow-size": 1})
-    await_that(lambda: len(yard.graves.letters) == 1)
-    assert yard.graves.letters == [
-        {
-            "reason": "no JSON",
-            "origin": "ow_orders",
-            "body": b"\xff",
-            "headers": {"ow-reason": "no JSON", "ow-queue": "ow_orders", "ow-size": 1},
-        }
-    ]
-    await_that(yard.is_empty)
+def test_a_refused_message_is_kept_with_its_reason_and_origin(broker: Broker, grave: Grave) -> None:
+    broker.declare(["ow_risk"])
+    with broker.publisher() as publisher:
+        refuse = DeadLetterSender(publisher=publisher, queue=DEAD)
+        consumer = broker.consumer(["ow_risk"], on_unreadable=refuse, check=lambda _: "too odd")
+        consumer.start(lambda inbound: inbound.settle())
+        publisher.publish([Outbound(queue="ow_risk", body=b"\x80\x04pickle")])
+        await_that(lambda: bool(grave.letters))
+        consumer.stop(3.0)
+    letter = grave.letters[0]
+    assert (letter["reason"], letter["origin"], letter["body"]) == ("too odd", "ow_risk", b"\x80\x04pickle")
+    assert letter["headers"]["ow-size"] == 8
 
 
-def test_a_letter_waits_for_the_database() -> None:
-    yard = Yard()
-    yard.graves.refuse = [StoreUnavailable("restarting")]
-    with yard.open():
-        yard.die(b"1")
-        await_that(lambda: len(yard.graves.letters) == 1)
-        await_that(yard.is_empty)
+def test_a_letter_stays_at_the_broker_while_the_database_is_away(broker: Broker, grave: Grave) -> None:
+    grave.failures = [StoreUnavailable("away")]
+    with broker.publisher() as publisher:
+        publisher.publish([Outbound(queue=DEAD, body=b"x")])
+    await_that(lambda: [letter["body"] for letter in grave.letters] == [b"x"])
 
 
-def test_a_letter_whose_labels_cannot_be_stored_is_kept_without_them() -> None:
-    yard = Yard()
-    yard.graves.refuse = [Poison("no such text")]
-    with yard.open():
-        yard.die(b"1", **{"ow-reason": "caf\ud800", "ow-queue": "ow_\udfff"})
-        await_that(lambda: len(yard.graves.letters) == 1)
-    letter = yard.graves.letters[0]
-    assert (letter["reason"], letter["origin"], letter["headers"]) == ("caf\\ud800", "", {})
-
-
-def test_what_the_keeper_fails_at_stays_at_the_broker() -> None:
-    given_back: list[bool] = []
-    leave(Inbound(queue=DEAD, body=b"1", release=lambda: given_back.append(True)), "its handler failed")
-    assert given_back == [True]
-
-
-def test_the_house_is_tidied_again_and_again_also_after_the_broker_was_away() -> None:
-    looks: list[int] = []
-
-    def tidy() -> int:
-        looks.append(len(looks))
-        if len(looks) == 1:
-            raise BrokerUnavailable("away")
-        return 1
-
-    with Yard(tidy).open():
-        await_that(lambda: len(looks) >= 3)
+def test_labels_that_cannot_be_stored_do_not_lose_the_letter(broker: Broker, grave: Grave) -> None:
+    grave.failures = [Poison("labels")]
+    with broker.publisher() as publisher:
+        publisher.publish([Outbound(queue=DEAD, body=b"x", headers={"a": "\0", "b": [1], "c": "y" * 9_000})])
+    await_that(lambda: bool(grave.letters))
+    assert (grave.letters[0]["body"], grave.letters[0]["headers"]) == (b"x", {})

@@ -15,7 +15,7 @@ def main() -> None:
     _fill_closed_streams()
     signal.signal(signal.SIGTERM, _terminate)
     try:
-        from workers.cli.app import app
+        from workers.cli.commands import app
 
         app(prog_name="orderwright")
     except KeyboardInterrupt:

@@ -1,4 +1,4 @@
-"""The tree of commands. Importing a command's module registers it; order here is the order in `--help`."""
+"""The root that commands are registered at; `workers.cli.commands` brings them all in."""
 
 import typer
 
@@ -17,22 +17,3 @@ def group(name: str, about: str) -> typer.Typer:
     made = typer.Typer(help=about, no_args_is_help=True)
     app.add_typer(made, name=name)
     return made
-
-
-from workers.cli import (  # noqa: E402 - they register themselves in the app above
-    demo,
-    dev,
-    doctor,
-    look,
-    migrate,
-    orders,
-    replay,
-    roles,
-    simulator,
-    stock,
-    submit,
-    work,
-)
-
-__all__ = ["app", "group"]
-_COMMANDS = (demo, dev, submit, orders, stock, roles, simulator, migrate, replay, work, look, doctor)

@@ -5,6 +5,7 @@ It is known by a mark. A folder without it is left alone, whatever it holds; in 
 
 import fcntl
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from domain.errors import Misconfigured
 from workers.bootstrap import stop_left_behind
 
+LEAVING_S = 20.0
 MARK = "demo.lock"
 SERVER = "postgres"
 MADE = (
@@ -34,7 +36,7 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
     with (folder / MARK).open("ab") as mark, (folder / "users.lock").open("ab") as users:
         if not _lock(mark.fileno()):
             raise Misconfigured(f"a demo runs in {folder} already: end it, or choose another --data-dir")
-        if not _lock(users.fileno()):
+        if not _wait_for(users.fileno()):
             raise Misconfigured(f"another program uses {folder}: end it, or choose another --data-dir")
         stop_left_behind(folder / SERVER)
         for name in MADE:
@@ -50,6 +52,16 @@ def _refuse_strangers(folder: Path) -> None:
         raise Misconfigured(
             f"{folder} holds something else than a demo, and a demo empties its folder: choose another one"
         )
+
+
+def _wait_for(descriptor: int) -> bool:
+    """The processes of a run that was killed notice it, and need a moment to end."""
+    deadline = time.monotonic() + LEAVING_S
+    while not _lock(descriptor):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _lock(descriptor: int) -> bool:

@@ -9,7 +9,7 @@ import pytest
 import typer.main
 from typer.testing import CliRunner
 
-from workers.cli.app import app
+from workers.cli.commands import app
 
 GROUPS = {
     "orders": {"list", "show", "timeline", "cancel", "hold", "release"},
