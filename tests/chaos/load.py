@@ -29,7 +29,7 @@ def make_orders(count: int, *, prefix: str, chance: Random) -> list[Order]:
 def _order(order_id: str, chance: Random) -> Order:
     skus = chance.sample([*SKUS, RARE], k=chance.choice((1, 1, 2, 3)))
     lines = [_line(sku, chance) for sku in skus]
-    shipping = chance.choice((0, 490, 1290))
+    shipping = chance.choice((0, 490, 1290)) if any(line["amount"] for line in lines) else 490
     return {
         "order_id": order_id,
         "customer_id": f"C-{chance.randrange(500)}",
@@ -44,9 +44,9 @@ def _order(order_id: str, chance: Random) -> Order:
 
 
 def _line(sku: str, chance: Random) -> dict[str, Any]:
-    """Prices that do not divide by their quantity, so that splits must round."""
-    quantity = chance.randint(1, 4)
-    return {"sku": sku, "quantity": quantity, "amount": chance.randint(100, 9_999), "name": sku.title()}
+    """Prices that do not divide by their quantity, so that splits must round; some are gifts, some cost next to nothing."""
+    quantity, amount = chance.randint(1, 4), chance.choice((0, 1, *[chance.randint(100, 9_999)] * 8))
+    return {"sku": sku, "quantity": quantity, "amount": amount, "name": sku.title()}
 
 
 class History:

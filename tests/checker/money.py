@@ -23,11 +23,19 @@ def captures_are_exact(evidence: Evidence) -> Findings:
             yield parcel, "was captured, but not handed over"
     for book in books.values():
         yield from _parcels_unpaid(book, at_gateway)
-    references = {row["reference"] for row in evidence.books("captures")}
-    for event in captured.values():
-        if event.data["reference"] not in references:
-            yield event.subject, f"{event.data['reference']} is no capture of the gateway"
+    yield from _references(evidence)
     yield from _amounts(evidence)
+
+
+def _references(evidence: Evidence) -> Findings:
+    """Each capture of ours is one of the gateway's, but for parcels of gifts: there is nothing to ask the gateway for."""
+    references = {row["reference"] for row in evidence.books("captures")}
+    for event in evidence.of_type("Captured"):
+        amount, reference = event.data["amount"]["amount"], event.data["reference"]
+        if amount and reference not in references:
+            yield event.subject, f"{reference!r} is no capture of the gateway"
+        if not amount and reference:
+            yield event.subject, f"{reference!r} stands for nothing"
 
 
 def _capture_wrongs(row: Row, books: dict[str, OrderBook], captured: dict[str, Event]) -> Iterator[str]:
@@ -72,6 +80,10 @@ def one_authorization_an_order(evidence: Evidence) -> Findings:
     )
     yield from ((order_id, f"has {count} live authorizations") for order_id, count in used.items() if count > 1)
     told = {event.data["reference"] for event in evidence.of_type("Authorized")}
+    known = {row["reference"] for row in evidence.books("authorizations")}
+    for event in evidence.of_type("Authorized"):
+        if event.data["amount"]["amount"] and event.data["reference"] not in known:
+            yield event.subject, f"{event.data['reference']} is no authorization of the gateway"
     closed = {event.subject for event in evidence.of_type("OrderClosed")}
     for row in evidence.books("authorizations"):
         if f"order-{row['order_id']}" not in evidence.streams:
