@@ -5,8 +5,8 @@ world. Without a `database_url` it brings up the embedded PostgreSQL of the data
 server, and the last one to leave stops it.
 """
 
-import json
 import gc
+import json
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
