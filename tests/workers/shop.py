@@ -1,0 +1,271 @@
+"""A small shop for tests of the workers: a store that can be made to fail, an outside world that is watched, orders and stock.
+
+Nothing here sleeps. `drive` turns the rounds of workers and the relay by hand until a condition holds, so a test decides what happens
+between two rounds; `working` runs a worker in a thread as the program does.
+"""
+
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+
+from domain import process as processes
+from domain import stock as stocks
+from domain.errors import StoreUnavailable
+from domain.order import OrderPlaced
+from domain.outside import Answer, Request
+from domain.ports import Holder, Meta, Unit, Verdict
+from domain.process import OrderView, Policy
+from domain.routing import Warehouse
+from domain.values import OrderLine
+from domain.work import Run, RunKey, RunRow, Step
+from infrastructure.gateways.inprocess import InProcessBehaviour, InProcessWorld
+from infrastructure.postgres.store import PostgresStore
+from tests.domain.examples import NOON, an_order
+from workers.batch import Batch
+from workers.handle import Handler
+from workers.mailbox import WakeUp
+from workers.relay import Relay
+from workers.retry import RetryPolicy
+from workers.step_worker import StepWorker, WorkerSettings
+
+PATIENCE_S = 30.0
+WAREHOUSES = (Warehouse(id="north"),)
+EAGER = RetryPolicy(attempts=3, base_s=0.001, cap_s=0.001)
+BEFORE, AFTER = "before", "after"
+
+
+class FaultyStore(PostgresStore):
+    """`faults["append"] = [AFTER]`: the next append is committed and its answer lost; BEFORE: only the error. `silence`: who does not answer."""
+
+    def __init__(self, dsn: str) -> None:
+        super().__init__(dsn)
+        self.dsn = dsn
+        self.faults: dict[str, list[str | None]] = defaultdict(list)
+        self.calls: dict[str, int] = defaultdict(int)
+        self.silence: dict[str, threading.Event] = {}
+        self.down = False
+
+    def append(self, units: Sequence[Unit], *, holder: Holder | None = None) -> Sequence[Verdict]:
+        with self._faulty("append"):
+            return super().append(units, holder=holder)
+
+    def claim(self, order_ids: Sequence[str], steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
+        with self._faulty("claim"):
+            return super().claim(order_ids, steps, holder)
+
+    def claim_due(self, limit: int, steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
+        with self._faulty("claim_due"):
+            return super().claim_due(limit, steps, holder)
+
+    def register(self, name: str, lease: timedelta) -> Holder:
+        with self._faulty("register"):
+            return super().register(name, lease)
+
+    def release(self, holder: Holder) -> int:
+        with self._faulty("release"):
+            return super().release(holder)
+
+    def disown(self, holder: int, held: Iterable[tuple[RunKey, int]]) -> int:
+        with self._faulty("disown"):
+            return super().disown(holder, held)
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        with self._faulty("transaction"), super().transaction() as transaction:
+            yield transaction
+
+    @contextmanager
+    def _faulty(self, name: str) -> Iterator[None]:
+        self.calls[name] += 1
+        if name in self.silence:
+            self.silence[name].wait(PATIENCE_S)
+        fault = self.faults[name].pop(0) if self.faults[name] else None
+        if self.down or fault == BEFORE:
+            raise StoreUnavailable(f"{name} did not reach the store")
+        yield
+        if fault == AFTER:
+            raise StoreUnavailable(f"the answer to {name} was lost")
+
+    def sql(self, statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            cursor = connection.execute(statement.encode(), arguments)
+            return cursor.fetchall() if cursor.description else []
+
+
+class WatchedWorld:
+    """Passes calls on, remembers them, and raises the `faults` that are due for a type of request first."""
+
+    def __init__(self, **behaviour: Any) -> None:
+        self.inside = InProcessWorld(InProcessBehaviour(**behaviour))
+        self.calls: list[tuple[Request, bool]] = []
+        self.faults: dict[type[Request], list[Exception]] = defaultdict(list)
+        self.meanwhile: dict[type[Request], Callable[[], object]] = {}
+        self._outside = self.inside.outside()
+
+    def call(self, request: Request, *, inquire_first: bool) -> Answer:
+        self.calls.append((request, inquire_first))
+        if self.faults[type(request)]:
+            raise self.faults[type(request)].pop(0)
+        answer = self._outside.call(request, inquire_first=inquire_first)
+        self.meanwhile.pop(type(request), lambda: None)()
+        return answer
+
+    def captures(self) -> dict[str, int]:
+        """How often each parcel was captured."""
+        count: dict[str, int] = defaultdict(int)
+        for capture in self.inside.payments.captures:
+            count[capture.key.partition(":")[0]] += 1
+        return dict(count)
+
+    def requests(self, kind: type[Request]) -> list[tuple[Request, bool]]:
+        return [(request, inquired) for request, inquired in self.calls if isinstance(request, kind)]
+
+
+class Shop:
+    """One store, one world, and whoever works there."""
+
+    def __init__(self, dsn: str, **behaviour: Any) -> None:
+        self.store = FaultyStore(dsn)
+        self.world = WatchedWorld(**behaviour)
+        self.policy = Policy()
+        self.workers: list[StepWorker] = []
+        self.settled: list[str] = []
+        self.relay = Relay(self.store, self.announce, lambda: None)
+        self.handler = Handler(store=self.store, announce=self.announce, policy=self.policy)
+
+    def announce(self, pairs: Iterable[tuple[str, str]]) -> None:
+        """Wake every worker for them."""
+        orders = [order_id for _, order_id in pairs]
+        if orders:
+            for worker in self.workers:
+                self.wake(worker, *orders)
+
+    def wake(self, worker: StepWorker, *orders: str) -> None:
+        worker.mailbox.put(WakeUp(orders, lambda: self.settled.extend(orders)))
+
+    def worker(self, *, store: Any = None, **settings: Any) -> StepWorker:
+        values: dict[str, Any] = {"name": f"w{len(self.workers)}", "threads": 0, "retry": EAGER, "policy": self.policy}
+        values |= {"warehouses": WAREHOUSES, "grace": timedelta(seconds=10), **settings}
+        worker = StepWorker(store or self.store, self.world, self.announce, WorkerSettings(**values))
+        self.workers.append(worker)
+        return worker
+
+    def receive(self, sku: str = "cup", quantity: int = 1_000, warehouse: str = "north", command: str = "") -> None:
+        command_id = command or f"receive-{warehouse}-{sku}-{time.monotonic_ns()}"
+        stock = stocks.Receive(quantity=quantity, delivery="d1", at=NOON)
+        self.handler.on_stock(warehouse, sku, stock, command_id=command_id, actor="test")
+
+    def place(self, *order_ids: str, **changes: Any) -> None:
+        """Accept orders; nobody is woken."""
+        self.store.append([_placing(an_order(order_id=one, **changes), self.store, self.policy) for one in order_ids])
+
+    def place_lines(self, order_id: str, *lines: OrderLine) -> None:
+        self.store.append([_placing(an_order(*lines, order_id=order_id), self.store, self.policy)])
+
+    def view(self, order_id: str) -> OrderView:
+        return Batch(self.store, self.policy, ()).look(order_id).view
+
+    def stock(self, sku: str = "cup", warehouse: str = "north") -> stocks.Stock:
+        events = self.store.read({processes.stock_stream(warehouse, sku): 0})
+        return stocks.fold([recorded.event for recorded in events])
+
+    def names(self, order_id: str) -> list[str]:
+        """The names of the order's events."""
+        return [type(recorded.event).__name__ for recorded in self.store.read_orders([order_id])]
+
+    def closed(self, *order_ids: str) -> bool:
+        return all(self.view(order_id).order.closed for order_id in order_ids)
+
+    def at_rest(self) -> bool:
+        """Nothing is left on the work list."""
+        return not self.store.runs()
+
+    def hasten(self) -> None:
+        """Let an hour pass for everything that waits, but not for leases."""
+        self.store.sql("UPDATE step_runs SET due_at = due_at - interval '1 h', wake_at = wake_at - interval '1 h'")
+
+    def unknown_runs(self, worker: StepWorker) -> list[RunRow]:
+        """What is this worker's on the work list and what it does not know of."""
+        known = {(run.key, run.epoch) for run in worker._desk.held.values()}
+        mine = [row for row in self.store.runs() if row.holder == worker._holding.current.id]
+        return [row for row in mine if (row.key, row.epoch) not in known]
+
+    def close(self) -> None:
+        for worker in self.workers:
+            worker._holding.stop()
+            worker._calls.close()
+        self.store.close()
+
+
+def _placing(placed: OrderPlaced, store: PostgresStore, policy: Policy) -> Unit:
+    placed = replace(placed, placed_at=store.now())
+    stream = processes.order_stream(placed.order_id)
+    view = processes.extend(OrderView(order_id=placed.order_id), stream, [placed])
+    return Unit(
+        lock=placed.order_id,
+        expected={stream: 0},
+        events=[(stream, placed)],
+        meta=Meta(command_id=f"place:{placed.order_id}"),
+        wanted=list(processes.react(view, policy)),
+    )
+
+
+def round_of(worker: StepWorker) -> None:
+    """One round as `run` makes it."""
+    with suppress(StoreUnavailable):
+        worker._once(timeout_s=0.0)
+
+
+def drive(shop: Shop, until: Callable[[], bool], *workers: StepWorker) -> None:
+    """Turn the rounds of the relay and the workers until the condition holds."""
+    more = rounds_until(until)
+    while more():
+        if not shop.store.down:
+            shop.relay.look()
+        for worker in workers or shop.workers:
+            round_of(worker)
+
+
+def rounds_until(condition: Callable[[], bool]) -> Callable[[], bool]:
+    """For `while more():`: true until the condition holds; fails when that takes too long."""
+    deadline = time.monotonic() + PATIENCE_S
+
+    def more() -> bool:
+        if condition():
+            return False
+        assert time.monotonic() < deadline, "in vain"
+        return True
+
+    return more
+
+
+def wait_until(condition: Callable[[], bool], what: str = "") -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"in vain: {what}"
+        pause.wait(0.01)
+
+
+@contextmanager
+def working(*workers: StepWorker) -> Iterator[list[bool]]:
+    """Run the workers in threads; at the end they are stopped, and the list says whether each drained in time."""
+    drained: list[bool] = []
+    threads = [threading.Thread(target=lambda w=worker: drained.append(w.run()), daemon=True) for worker in workers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield drained
+    finally:
+        for worker in workers:
+            worker.stop()
+        for thread in threads:
+            thread.join(PATIENCE_S)
+    assert len(drained) == len(workers), "a worker did not end, or ended with an error"

@@ -1,0 +1,140 @@
+"""Calls to the outside: side by side, apart by dependency, every one answered once."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from domain import outside
+from domain.errors import Transient
+from domain.outside import Answer, Request
+from domain.values import Money
+from domain.work import Run, RunKey, Step
+from tests.workers.shop import wait_until
+from workers.calls import CallThreads
+from workers.turns import Call
+
+MONEY = Money(amount=100, currency="EUR")
+
+
+class SlowWorld:
+    """Every call waits until its dependency's gate is open."""
+
+    def __init__(self) -> None:
+        self.mail_gate, self.other_gate = threading.Event(), threading.Event()
+        self.inside: list[str] = []
+        self.inquired: list[bool] = []
+        self.error: Exception | None = None
+
+    def call(self, request: Request, *, inquire_first: bool) -> Answer:
+        self.inside.append(type(request).__name__)
+        self.inquired.append(inquire_first)
+        gate = self.mail_gate if isinstance(request, outside.NotifyCustomer) else self.other_gate
+        assert gate.wait(30)
+        if self.error:
+            raise self.error
+        return outside.Refused(code=type(request).__name__)
+
+
+class Post:
+    def __init__(self) -> None:
+        self.answers: list[tuple[Run, Answer | Exception]] = []
+
+    def __call__(self, run: Run, answer: Answer | Exception) -> None:
+        self.answers.append((run, answer))
+
+
+def letter(number: int) -> Call:
+    request = outside.NotifyCustomer(key=f"n{number}", order_id="o", customer_id="c", template="t")
+    return Call(Run(RunKey("o", Step.NOTIFY, 0, number), 1, 1), request, inquire=False)
+
+
+def void(number: int, *, inquire: bool = False) -> Call:
+    request = outside.VoidPayment(key=f"v{number}", authorization="a")
+    return Call(Run(RunKey("o", Step.VOID, 0, number), 1, 1), request, inquire)
+
+
+@pytest.fixture
+def world() -> SlowWorld:
+    return SlowWorld()
+
+
+@pytest.fixture
+def post() -> Post:
+    return Post()
+
+
+@pytest.fixture
+def calls(world: SlowWorld, post: Post) -> Iterator[CallThreads]:
+    calls = CallThreads(world, post, threads=2)
+    yield calls
+    world.mail_gate.set()
+    world.other_gate.set()
+    calls.close()
+
+
+def test_a_slow_dependency_keeps_no_other_waiting(world: SlowWorld, post: Post, calls: CallThreads) -> None:
+    world.other_gate.set()
+    for number in range(5):
+        calls.make(letter(number))
+    calls.make(void(9))
+    wait_until(lambda: [run.key.step for run, _ in post.answers] == [Step.VOID])
+    world.mail_gate.set()
+    wait_until(lambda: len(post.answers) == 6)
+
+
+def test_no_more_calls_are_made_at_once_than_there_are_threads(
+    world: SlowWorld, post: Post, calls: CallThreads
+) -> None:
+    for number in range(5):
+        calls.make(letter(number))
+    wait_until(lambda: len(world.inside) == 2)
+    world.mail_gate.set()
+    wait_until(lambda: len(post.answers) == 5)
+    assert {run.key.ordinal for run, _ in post.answers} == set(range(5))
+
+
+def test_calls_that_no_thread_has_begun_can_be_taken_back(world: SlowWorld, post: Post, calls: CallThreads) -> None:
+    for number in range(5):
+        calls.make(letter(number))
+    wait_until(lambda: len(world.inside) == 2)
+    assert len(calls.cancel()) == 3
+    world.mail_gate.set()
+    wait_until(lambda: len(post.answers) == 2)
+    assert calls.cancel() == []
+    assert len(world.inside) == 2
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+@pytest.mark.parametrize("error", [Transient("later"), ZeroDivisionError()])
+def test_every_error_is_an_answer(world: SlowWorld, post: Post, threads: int, error: Exception) -> None:
+    world.other_gate.set()
+    world.error = error
+    calls = CallThreads(world, post, threads=threads)
+    calls.make(void(1))
+    wait_until(lambda: len(post.answers) == 1)
+    assert post.answers[0][1] is error
+    world.error = None
+    calls.make(void(2, inquire=True))
+    wait_until(lambda: len(post.answers) == 2)
+    assert world.inquired == [False, True]
+    calls.close()
+
+
+def test_without_threads_the_call_is_made_on_the_spot(world: SlowWorld, post: Post) -> None:
+    world.other_gate.set()
+    calls = CallThreads(world, post, threads=0)
+    calls.make(void(1))
+    assert len(post.answers) == 1
+    assert calls.cancel() == []
+
+
+def test_the_threads_end_when_the_calls_are_closed(world: SlowWorld, post: Post) -> None:
+    before = set(threading.enumerate())
+    calls = CallThreads(world, post, threads=3)
+    started = set(threading.enumerate()) - before
+    assert len(started) == 12
+    calls.close()
+    for thread in started:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in started)
