@@ -6,7 +6,6 @@ server, and the last one to leave stops it.
 """
 
 import gc
-import json
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from domain.errors import BrokerUnavailable, CommandRefused, Misconfigured, Unde
 from domain.messaging import Inbound
 from domain.process import Policy
 from domain.routing import Warehouse
+from domain.values import Money
 from domain.work import Step
 from infrastructure.embedded.shared import embedded_server
 from infrastructure.embedded.shared import stop_left_behind as stop_left_behind  # noqa: PLC0414 - for the demo's folder
@@ -35,6 +35,7 @@ from infrastructure.postgres import migrate
 from infrastructure.postgres.diagnosis import Diagnosis
 from infrastructure.postgres.migration_files import read_migrations
 from infrastructure.postgres.store import PostgresStore
+from infrastructure.schemas import export_schemas as export_schemas  # noqa: PLC0414 - for `orderwright schemas export`
 from infrastructure.settings import Settings, load
 from workers.announce import Announce, patiently
 from workers.handle import Handler
@@ -213,14 +214,12 @@ class Runtime:
 
     def order(self, order_id: str) -> "tuple[OrderSummary, Sequence[RecordedEvent]]":
         """One order's status and events, from the events themselves. Raises `CommandRefused` if there is none."""
-        from infrastructure.projections.facts import fact
-        from infrastructure.projections.order_summary import project
+        from infrastructure.projections.order_summary import fold_order
 
         events = self.store().read_orders([order_id])
         if not events:
             raise CommandRefused(f"there is no order {order_id}")
-        facts = [fact(one.position, one.stream, one.version, one.event, one.recorded_at) for one in events]
-        return project({}, facts)[order_id], events
+        return fold_order(events), events
 
     @staticmethod
     def words(event: object) -> str:
@@ -228,6 +227,13 @@ class Runtime:
         from infrastructure.projections.order_timeline import words
 
         return words(event)
+
+    @staticmethod
+    def money(amount: int, currency: str) -> str:
+        """An amount as people write it."""
+        from infrastructure.projections.order_timeline import money
+
+        return money(Money(amount=amount, currency=currency))
 
     def policy(self) -> Policy:
         """The process manager's durations."""
@@ -299,20 +305,6 @@ class Projections:
     ) -> "Replay[Rebuilt]":
         """Rebuild the named ones, or all."""
         return Replay(self._module.PostgresRebuild(self._dsn, names), on_progress=on_progress, stopping=stopping)
-
-
-def export_schemas(folder: Path) -> list[Path]:
-    """Write the order's JSON Schema and that of every event; connects to nothing."""
-    from infrastructure.codec import event_schemas
-    from infrastructure.intake import export_order_schema
-
-    written = [export_order_schema(folder)]
-    (folder / "events").mkdir(exist_ok=True)
-    for name, schema in event_schemas().items():
-        path = folder / "events" / f"{name}.schema.json"
-        path.write_text(json.dumps(schema, indent=2) + "\n", encoding="utf-8")
-        written.append(path)
-    return written
 
 
 def migration_sql() -> list[tuple[str, str]]:

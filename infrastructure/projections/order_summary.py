@@ -14,7 +14,8 @@ from domain import order as orders
 from domain import payment as payments
 from domain import process as processes
 from domain.errors import Poison
-from infrastructure.projections.facts import Fact
+from domain.ports import RecordedEvent
+from infrastructure.projections.facts import Fact, of
 from infrastructure.projections.order_stages import fulfillment_axis, stage_of
 
 Parcel = dict[str, Any]
@@ -82,6 +83,12 @@ def project(rows: MutableMapping[str, OrderSummary], facts: Iterable[Fact]) -> M
         row.fulfillment = fulfillment_axis(row)
         row.stage = stage_of(row)
     return changed
+
+
+def fold_order(events: Iterable[RecordedEvent]) -> OrderSummary:
+    """The row of one order from all its events."""
+    (row,) = project({}, map(of, events)).values()
+    return row
 
 
 def _change(row: OrderSummary, fact: Fact) -> None:

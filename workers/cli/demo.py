@@ -1,6 +1,5 @@
 """`orderwright demo`: real orders carried to their end by several processes, and the books compared."""
 
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -11,11 +10,13 @@ import typer
 from workers.cli.app import app
 from workers.cli.command import Cli, command
 from workers.cli.failures import FAILED, INTERRUPTED, Usage
+from workers.cli.myself import program
 from workers.cli.signals import stopping
 
 if TYPE_CHECKING:
     from workers.demo.summary import Summary
 
+SEED = 20  # NW-10248, the first order of all, is held, released, declined, tried again and delivered
 FOLDER = Path(".orderwright/demo")
 OF_ITS_OWN = ("database_url", "broker_url")
 
@@ -24,7 +25,7 @@ OF_ITS_OWN = ("database_url", "broker_url")
 def demo(
     cli: Cli,
     workers: Annotated[int, typer.Option(help="worker processes", min=1, max=32)] = 3,
-    seed: Annotated[int, typer.Option(help="decides every chance of the outside world")] = 1,
+    seed: Annotated[int, typer.Option(help="decides every chance of the outside world")] = SEED,
     rate: Annotated[float, typer.Option(help="orders submitted a second", min=1)] = 200.0,
     patience: Annotated[float, typer.Option(help="seconds until it is given up", min=5)] = 120.0,
 ) -> int:
@@ -90,28 +91,12 @@ def _print(summary: "Summary") -> None:
 
 
 def _next_steps(folder: Path) -> str:
-    program = _program()
+    called = program()
     where = f"--data-dir {shlex.quote(str(folder))}"
     return (
         "\nLook further (the database starts by itself):\n"
-        f"  {program} orders show NW-10248 {where}\n"
-        f"  {program} orders list --stage cancelled {where}\n"
-        f"  {program} stock show {where}\n"
-        f"  {program} doctor {where}"
+        f"  {called} orders show NW-10248 {where}\n"
+        f"  {called} orders list --stage cancelled {where}\n"
+        f"  {called} stock show {where}\n"
+        f"  {called} doctor {where}"
     )
-
-
-def _program() -> str:
-    """How this program was called, so that the lines can be pasted."""
-    name = Path(sys.argv[0])
-    if name.name == "__main__.py":
-        return f"{_near(sys.executable)} -m workers"
-    from shutil import which
-
-    found = which("orderwright")
-    return "orderwright" if found and Path(found).samefile(name) else _near(str(name))
-
-
-def _near(path: str) -> str:
-    relative = os.path.relpath(path)
-    return shlex.quote(path if relative.startswith("..") else relative)

@@ -9,6 +9,7 @@ import typer
 from workers.cli.app import app
 from workers.cli.command import Cli, command
 from workers.cli.failures import FAILED
+from workers.cli.myself import program
 from workers.cli.signals import Stopper, stopping
 
 if TYPE_CHECKING:
@@ -83,9 +84,9 @@ def _welcome(cli: Cli, url: str, processes: int) -> str:
     where = f" --data-dir {cli.flags['data_dir']}" if "data_dir" in cli.flags else ""
     return (
         f"{processes} processes run; the outside world is at {url}. In another terminal:\n"
-        f"  orderwright stock receive MAIN TEA-500 100 --delivery D-1{where}\n"
-        f"  orderwright submit orders.jsonl{where}\n"
-        f"  orderwright orders list{where}\n"
+        f"  {program()} stock receive MAIN TEA-500 100 --delivery D-1{where}\n"
+        f"  {program()} submit orders.jsonl{where}\n"
+        f"  {program()} orders list{where}\n"
         "Ctrl-C ends all of it."
     )
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 app = group("orders", "Look at orders, and decide about them.")
 
-LISTED = ["order_id", "stage", "payment", "fulfillment", "holds", "total", "currency", "parcels", "placed_at"]
+LISTED = ["order_id", "stage", "payment", "fulfillment", "holds", "total", "parcels", "placed_at"]
 OrderId = Annotated[str, typer.Argument(metavar="ORDER")]
 Note = Annotated[str, typer.Option(help="why, for those who come after you")]
 CommandId = Annotated[str, typer.Option(help="makes a repeat harmless (default: a fresh one)", show_default=False)]
@@ -42,7 +42,8 @@ def list_orders(  # noqa: PLR0913, PLR0917 - one option each
     with cli.runtime() as runtime:
         wanted = {"stage": stage, "payment": payment, "fulfillment": fulfillment, "hold": hold, "prefix": prefix}
         found = runtime.orders(wanted, limit=limit)
-    cli.rows([asdict(row) for row in found], LISTED, empty="no such orders (or the projector has not seen them yet)")
+        rows = [asdict(row) if cli.form != "table" else _in_words(runtime, asdict(row)) for row in found]
+    cli.rows(rows, LISTED, empty="no such orders (or the projector has not seen them yet)")
     if len(found) == limit:
         cli.say(f"the newest {limit}; --limit shows more")
 
@@ -52,17 +53,19 @@ def show(cli: Cli, order_id: OrderId) -> None:
     """Show all about one order: its status, every event in order, and what will move it next."""
     with cli.runtime() as runtime:
         order = _order(runtime, order_id)
+        shown = _in_words(runtime, order)
     if cli.form != "table":
         cli.object(order)
         return
-    cli.object({key: order[key] for key in ("order_id", *_AXES, "total", "currency", "captured", "placed_at")})
+    cli.object({key: shown[key] for key in ("order_id", *_AXES, *_MONEY, "placed_at")})
     for title, key, columns in _PARTS:
-        if order[key]:
+        if shown[key]:
             print(f"\n{title}")
-            cli.rows(order[key], columns)
+            cli.rows(shown[key], columns)
 
 
 _AXES = ("outcome", "payment", "fulfillment", "holds")
+_MONEY = ("total", "authorized", "captured", "voided")
 _PARTS = (
     ("LINES", "lines", ["number", "sku", "quantity", "amount", "name"]),
     ("PARCELS", "parcels", ["number", "warehouse", "units", "state", "carrier", "tracking"]),
@@ -82,6 +85,17 @@ def _order(runtime: "Runtime", order_id: str) -> dict[str, Any]:
         "events": [_event(event, runtime.words(event.event)) for event in events],
         "runs": [run_row(run) for run in runtime.store().runs(order_id)],
     }
+
+
+def _in_words(runtime: "Runtime", order: dict[str, Any]) -> dict[str, Any]:
+    """The same with money as people write it."""
+    currency = order["currency"]
+    lines = (
+        [{**line, "amount": runtime.money(line["amount"], currency)} for line in order["lines"]]
+        if isinstance(order["lines"], list)
+        else order["lines"]
+    )
+    return {**order, "lines": lines, **{name: runtime.money(order[name], currency) for name in _MONEY}}
 
 
 def _event(recorded: "RecordedEvent", summary: str) -> dict[str, Any]:
