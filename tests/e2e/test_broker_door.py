@@ -33,6 +33,7 @@ class Site:
 
     program: Program
     stranger: Stranger
+    dsn: str
     books: psycopg.Connection[tuple[Any, ...]]
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
@@ -66,8 +67,8 @@ class Site:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Nobody can write events meanwhile."""
-        with self.books.transaction():
-            self.books.execute("LOCK TABLE events IN SHARE MODE")
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute("LOCK TABLE events IN SHARE MODE")
             yield
 
 
@@ -86,7 +87,7 @@ def site(amqp_url: str | None, tmp_path: Path, database: str) -> Iterator[Site]:
     program = Program(tmp_path, {"DATABASE_URL": database, "ORDERWRIGHT_BROKER_URL": amqp_url or "pgmq://"})
     stranger = amqp_stranger(amqp_url) if amqp_url else sql_stranger(database)
     with program.running("keeper") as keeper, stranger as known, psycopg.connect(database, autocommit=True) as books:
-        site = Site(program=program, stranger=known, books=books)
+        site = Site(program=program, stranger=known, dsn=database, books=books)
         await_that(site.has_queue, within_s=PATIENCE_S)
         yield site
         assert keeper.end().code == 0
