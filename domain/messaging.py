@@ -64,7 +64,10 @@ class Publisher(Protocol):
     """May be shared between threads."""
 
     def publish(self, messages: Sequence[Outbound]) -> None:
-        """Return when all of them are confirmed; `BrokerUnavailable` means: not sent, send again."""
+        """Return when all of them are confirmed; `BrokerUnavailable` means: not sent, send again.
+
+        A queue that is missing is made, but for queues for answers: those are made by their reader.
+        """
 
     def depth(self, queue: str) -> int | None:
         """How many messages wait in the queue; None if there is no such queue, 0 if only its owner may know."""

@@ -79,12 +79,24 @@ class Replies:
         return answers
 
     def _send(self, answers: Sequence[Outbound]) -> None:
+        """Queue by queue, so that one that vanishes takes no other's answers with it."""
+        queues = {answer.queue for answer in answers}
         try:
-            homes = {
-                queue for queue in {answer.queue for answer in answers} if self._publisher.depth(queue) is not None
-            }
-            self._publisher.publish([answer for answer in answers if answer.queue in homes])
-            self.dropped += sum(answer.queue not in homes for answer in answers)
+            homes = {queue for queue in queues if self._publisher.depth(queue) is not None}
         except BrokerUnavailable as error:
+            self._drop(answers, error.reason)
+            return
+        self._drop([answer for answer in answers if answer.queue not in homes], "there is no such queue")
+        for queue in homes:
+            self._send_to(queue, [answer for answer in answers if answer.queue == queue])
+
+    def _send_to(self, queue: str, answers: Sequence[Outbound]) -> None:
+        try:
+            self._publisher.publish(answers)
+        except BrokerUnavailable as error:
+            self._drop(answers, f"{queue}: {error.reason}")
+
+    def _drop(self, answers: Sequence[Outbound], reason: str) -> None:
+        if answers:
             self.dropped += len(answers)
-            log.warning("answers to submitters were not sent", count=len(answers), reason=error.reason)
+            log.warning("answers to submitters were not sent", count=len(answers), reason=reason)

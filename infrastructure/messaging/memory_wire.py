@@ -70,9 +70,11 @@ class MemoryWire(PromptWire):
         self.channel.house.queues.pop(queue, None)
 
     def transmit(self, messages: Sequence[Outbound]) -> Sequence[Outbound]:
+        homeless = [message for message in messages if message.queue not in self.channel.house.queues]
         for message in messages:
-            self.put(message)
-        return []
+            if message not in homeless:
+                self.put(message)
+        return homeless
 
     def listen(self, ring: Callable[[], None]) -> None:
         self.channel.house.bells[id(self)] = ring

@@ -14,7 +14,7 @@ import kombu
 from kombu.message import Message
 
 from domain.errors import BrokerUnavailable
-from domain.messaging import Outbound
+from domain.messaging import REPLIES, Outbound
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.untyped import Untyped
 
@@ -99,17 +99,20 @@ class Wire(ABC):
         """Return when the broker has taken all of them.
 
         What it did not take gets two more chances behind a new declaration: the queue may have vanished, or be in the making.
+        A queue for answers is made by its reader alone: one that has left would else get it back, and nobody would drop it.
         """
         left = messages
         for pause_s in SEND_PAUSES_S:
             sleep(pause_s)
-            self.declare({message.queue for message in left})
+            self.declare({message.queue for message in left if not message.queue.startswith(REPLIES)})
             left = self.transmit(left)
             self._declared -= {message.queue for message in left}
             if not left:
                 return
         queues = ", ".join(sorted({message.queue for message in left}))
-        raise BrokerUnavailable(f"the broker refused {len(left)} of {len(messages)} messages (is {queues} full?)")
+        raise BrokerUnavailable(
+            f"the broker refused {len(left)} of {len(messages)} messages (is {queues} full, or gone?)"
+        )
 
     @abstractmethod
     def transmit(self, messages: Sequence[Outbound]) -> Sequence[Outbound]:

@@ -11,7 +11,7 @@ from time import perf_counter
 
 import pytest
 
-from domain.errors import Misconfigured, UndecodableMessage
+from domain.errors import BrokerUnavailable, Misconfigured, UndecodableMessage
 from domain.messaging import TEMPORARY_REPLIES, Inbound, Outbound
 from infrastructure.embedded.waiting import wait_until
 from infrastructure.messaging.broker import Broker
@@ -268,7 +268,9 @@ class BrokerContract:
             publisher.publish([Outbound(queue=answers, body=b"2")])
             assert inbox.has(2)
         publisher.drop(answers)
-        assert publisher.depth(answers) is None
+        with pytest.raises(BrokerUnavailable, match="gone"):
+            publisher.publish([Outbound(queue=answers, body=b"3")])
+        assert publisher.depth(answers) is None, "an answer does not bring back the queue of a reader who has left"
 
     @pytest.mark.parametrize("name", ["orders.new", "Orders", "", "a" * 41, "ow-x"])
     def test_a_queue_name_that_could_collide_is_refused(

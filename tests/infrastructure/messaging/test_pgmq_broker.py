@@ -192,6 +192,7 @@ class TestPgmqBroker(BrokerContract):
         )
         inbox = Inbox()
         with broker.publisher() as publisher, receiving(broker, read, inbox):
+            publisher.declare([left, young, other])
             publisher.publish([Outbound(queue=name, body=b"{}") for name in (read, left, young, other)])
             assert inbox.has(1)
             run(

@@ -94,6 +94,7 @@ class TestRabbitMQBroker(BrokerContract):
         brief = connect(replace(broker.settings, replies_expire_s=0.2))
         read, left, inbox = f"ow_reply_{queue}_1", f"ow_reply_{queue}_2", Inbox()
         with brief.publisher() as publisher, receiving(brief, read, inbox):
+            publisher.declare([left])
             publisher.publish([Outbound(queue=read, body=b"{}"), Outbound(queue=left, body=b"{}")])
             assert wait_until(lambda: publisher.depth(left) is None, timeout_s=PATIENCE_S)
             publisher.publish([Outbound(queue=read, body=b"{}")])
@@ -104,6 +105,7 @@ class TestRabbitMQBroker(BrokerContract):
     ) -> None:
         small, answers, inbox = connect(replace(broker.settings, max_length=5)), f"ow_reply_{queue}", Inbox()
         with small.publisher() as publisher:
+            publisher.declare([answers])
             publisher.publish([Outbound(queue=answers, body=b"%d" % number) for number in range(20)])
             with receiving(small, answers, inbox):
                 assert inbox.has(5)
