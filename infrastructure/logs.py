@@ -21,6 +21,7 @@ ALLOWED = frozenset(
     }
 )  # fmt: skip
 VALUE_LIMIT = 1000
+TRACEBACK_LIMIT = 20_000
 
 
 def configure(
@@ -57,7 +58,11 @@ class _ToStructlog(logging.Handler):
     """Hands records of the standard library's loggers to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger().log(record.levelno, record.getMessage(), logger=record.name)
+        try:
+            message = record.getMessage()
+        except Exception:  # noqa: BLE001 - a slip in somebody's log call must not fail what he was doing
+            message = str(record.msg)
+        structlog.get_logger().log(record.levelno, message, logger=record.name, exc_info=record.exc_info)
 
 
 def _only_allowed(_: object, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -68,7 +73,9 @@ def _only_allowed(_: object, __: str, entry: MutableMapping[str, Any]) -> Mutabl
 
 def _harmless(_: object, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     for key, value in entry.items():
-        if isinstance(value, str) and key != "exception":
+        if key == "exception" and isinstance(value, str):
+            entry[key] = "\n".join(printable(line) for line in value[-TRACEBACK_LIMIT:].split("\n"))
+        elif isinstance(value, str):
             entry[key] = printable(value[:VALUE_LIMIT])
         elif isinstance(value, (list, tuple)):
             entry[key] = [printable(str(item)[:VALUE_LIMIT]) for item in value[:50]]
