@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.workers.shop import Shop
+from tests.workers.faulty import FaultyPostgres
+from tests.workers.shop import PostgresShop, Shop, WatchedWorld
 
 
 @pytest.fixture
-def shop(database: str) -> Iterator[Shop]:
-    shop = Shop(database)
+def shop(database: str) -> Iterator[PostgresShop]:
+    shop = Shop(FaultyPostgres(database), WatchedWorld())
     yield shop
     shop.close()
+    shop.store.close()

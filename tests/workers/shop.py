@@ -7,27 +7,25 @@ between two rounds; `working` runs a worker in a thread as the program does.
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
-
-import psycopg
+from typing import Any, Generic, TypeVar
 
 from domain import process as processes
 from domain import stock as stocks
 from domain.errors import StoreUnavailable
 from domain.order import OrderPlaced
 from domain.outside import Answer, Request
-from domain.ports import Holder, Meta, Unit, Verdict
+from domain.ports import Meta, Unit
 from domain.process import OrderView, Policy
 from domain.routing import Warehouse
 from domain.values import OrderLine
-from domain.work import Run, RunKey, RunRow, Step
-from infrastructure.gateways.inprocess import InProcessBehaviour, InProcessWorld
-from infrastructure.postgres.store import PostgresStore
+from domain.work import RunRow
+from infrastructure.gateways.inprocess import InProcessWorld
 from tests.domain.examples import NOON, an_order
+from tests.workers.faulty import PATIENCE_S, FaultyMemory, FaultyPostgres
 from workers.batch import Batch
 from workers.handle import Handler
 from workers.mailbox import WakeUp
@@ -35,75 +33,18 @@ from workers.relay import Relay
 from workers.retry import RetryPolicy
 from workers.step_worker import StepWorker, WorkerSettings
 
-PATIENCE_S = 30.0
+S = TypeVar("S", FaultyPostgres, FaultyMemory)
+W = TypeVar("W", bound="WatchedWorld")
+AnyStore = FaultyPostgres | FaultyMemory
 WAREHOUSES = (Warehouse(id="north"),)
 EAGER = RetryPolicy(attempts=3, base_s=0.001, cap_s=0.001)
-BEFORE, AFTER = "before", "after"
-
-
-class FaultyStore(PostgresStore):
-    """`faults["append"] = [AFTER]`: the next append is committed and its answer lost; BEFORE: only the error. `silence`: who does not answer."""
-
-    def __init__(self, dsn: str) -> None:
-        super().__init__(dsn)
-        self.dsn = dsn
-        self.faults: dict[str, list[str | None]] = defaultdict(list)
-        self.calls: dict[str, int] = defaultdict(int)
-        self.silence: dict[str, threading.Event] = {}
-        self.down = False
-
-    def append(self, units: Sequence[Unit], *, holder: Holder | None = None) -> Sequence[Verdict]:
-        with self._faulty("append"):
-            return super().append(units, holder=holder)
-
-    def claim(self, order_ids: Sequence[str], steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
-        with self._faulty("claim"):
-            return super().claim(order_ids, steps, holder)
-
-    def claim_due(self, limit: int, steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
-        with self._faulty("claim_due"):
-            return super().claim_due(limit, steps, holder)
-
-    def register(self, name: str, lease: timedelta) -> Holder:
-        with self._faulty("register"):
-            return super().register(name, lease)
-
-    def release(self, holder: Holder) -> int:
-        with self._faulty("release"):
-            return super().release(holder)
-
-    def disown(self, holder: int, held: Iterable[tuple[RunKey, int]]) -> int:
-        with self._faulty("disown"):
-            return super().disown(holder, held)
-
-    @contextmanager
-    def transaction(self) -> Iterator[Any]:
-        with self._faulty("transaction"), super().transaction() as transaction:
-            yield transaction
-
-    @contextmanager
-    def _faulty(self, name: str) -> Iterator[None]:
-        self.calls[name] += 1
-        if name in self.silence:
-            self.silence[name].wait(PATIENCE_S)
-        fault = self.faults[name].pop(0) if self.faults[name] else None
-        if self.down or fault == BEFORE:
-            raise StoreUnavailable(f"{name} did not reach the store")
-        yield
-        if fault == AFTER:
-            raise StoreUnavailable(f"the answer to {name} was lost")
-
-    def sql(self, statement: str, *arguments: Any) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            cursor = connection.execute(statement.encode(), arguments)
-            return cursor.fetchall() if cursor.description else []
 
 
 class WatchedWorld:
     """Passes calls on, remembers them, and raises the `faults` that are due for a type of request first."""
 
-    def __init__(self, **behaviour: Any) -> None:
-        self.inside = InProcessWorld(InProcessBehaviour(**behaviour))
+    def __init__(self) -> None:
+        self.inside = InProcessWorld()
         self.calls: list[tuple[Request, bool]] = []
         self.faults: dict[type[Request], list[Exception]] = defaultdict(list)
         self.meanwhile: dict[type[Request], Callable[[], object]] = {}
@@ -128,12 +69,12 @@ class WatchedWorld:
         return [(request, inquired) for request, inquired in self.calls if isinstance(request, kind)]
 
 
-class Shop:
+class Shop(Generic[S, W]):
     """One store, one world, and whoever works there."""
 
-    def __init__(self, dsn: str, **behaviour: Any) -> None:
-        self.store = FaultyStore(dsn)
-        self.world = WatchedWorld(**behaviour)
+    def __init__(self, store: S, world: W) -> None:
+        self.store: S = store
+        self.world = world
         self.policy = Policy()
         self.workers: list[StepWorker] = []
         self.settled: list[str] = []
@@ -187,10 +128,6 @@ class Shop:
         """Nothing is left on the work list."""
         return not self.store.runs()
 
-    def hasten(self) -> None:
-        """Let an hour pass for everything that waits, but not for leases."""
-        self.store.sql("UPDATE step_runs SET due_at = due_at - interval '1 h', wake_at = wake_at - interval '1 h'")
-
     def unknown_runs(self, worker: StepWorker) -> list[RunRow]:
         """What is this worker's on the work list and what it does not know of."""
         known = {(run.key, run.epoch) for run in worker._desk.held.values()}
@@ -201,10 +138,17 @@ class Shop:
         for worker in self.workers:
             worker._holding.stop()
             worker._calls.close()
-        self.store.close()
 
 
-def _placing(placed: OrderPlaced, store: PostgresStore, policy: Policy) -> Unit:
+PostgresShop = Shop[FaultyPostgres, WatchedWorld]
+
+
+def hasten(shop: PostgresShop) -> None:
+    """Let an hour pass for everything that waits, but not for leases."""
+    shop.store.sql("UPDATE step_runs SET due_at = due_at - interval '1 h', wake_at = wake_at - interval '1 h'")
+
+
+def _placing(placed: OrderPlaced, store: AnyStore, policy: Policy) -> Unit:
     placed = replace(placed, placed_at=store.now())
     stream = processes.order_stream(placed.order_id)
     view = processes.extend(OrderView(order_id=placed.order_id), stream, [placed])
@@ -223,11 +167,11 @@ def round_of(worker: StepWorker) -> None:
         worker._once(timeout_s=0.0)
 
 
-def drive(shop: Shop, until: Callable[[], bool], *workers: StepWorker) -> None:
+def drive(shop: Shop[Any, Any], until: Callable[[], bool], *workers: StepWorker) -> None:
     """Turn the rounds of the relay and the workers until the condition holds."""
     more = rounds_until(until)
     while more():
-        if not shop.store.down:
+        if not shop.store.faults.down:
             shop.relay.look()
         for worker in workers or shop.workers:
             round_of(worker)

@@ -7,7 +7,8 @@ import pytest
 from domain import outside
 from domain.order import HoldReason
 from tests.domain.examples import CUPS, POT
-from tests.workers.shop import BEFORE, Shop, drive, round_of, rounds_until
+from tests.workers.faulty import BEFORE
+from tests.workers.shop import PostgresShop, drive, round_of, rounds_until
 from workers import handle
 from workers.batch import Batch
 
@@ -18,7 +19,7 @@ UNHEARD = (
 
 
 @pytest.fixture
-def orders(shop: Shop) -> list[str]:
+def orders(shop: PostgresShop) -> list[str]:
     shop.receive("cup")
     shop.receive("pot")
     orders = [f"o{number}" for number in range(6)]
@@ -26,7 +27,7 @@ def orders(shop: Shop) -> list[str]:
     return orders
 
 
-def test_a_broken_order_becomes_a_dead_letter_alone(shop: Shop, orders: list[str]) -> None:
+def test_a_broken_order_becomes_a_dead_letter_alone(shop: PostgresShop, orders: list[str]) -> None:
     shop.store.sql(UNHEARD, "order-o3", 2)
     worker = shop.worker()
     shop.wake(worker, *orders)
@@ -37,7 +38,7 @@ def test_a_broken_order_becomes_a_dead_letter_alone(shop: Shop, orders: list[str
     assert (worker.counters.fenced, shop.unknown_runs(worker)) == (0, [])
 
 
-def test_an_order_that_breaks_while_it_is_worked_on_stays_alone_too(shop: Shop, orders: list[str]) -> None:
+def test_an_order_that_breaks_while_it_is_worked_on_stays_alone_too(shop: PostgresShop, orders: list[str]) -> None:
     worker = shop.worker()
     shop.world.meanwhile[outside.AuthorizePayment] = lambda: shop.store.sql(UNHEARD, "process-o0", 1)
     shop.wake(worker, *orders)
@@ -46,7 +47,7 @@ def test_an_order_that_breaks_while_it_is_worked_on_stays_alone_too(shop: Shop, 
     assert shop.world.captures() == {f"{order_id}+1": 1 for order_id in orders[1:]}
 
 
-def test_a_broken_stock_stops_only_the_orders_that_need_it(shop: Shop, orders: list[str]) -> None:
+def test_a_broken_stock_stops_only_the_orders_that_need_it(shop: PostgresShop, orders: list[str]) -> None:
     shop.place("b1", "b2")
     bad = replace(CUPS, sku="bad")
     shop.place_lines("b3", bad, POT)
@@ -58,7 +59,9 @@ def test_a_broken_stock_stops_only_the_orders_that_need_it(shop: Shop, orders: l
     assert (worker.counters.fenced, shop.unknown_runs(worker)) == (0, [])
 
 
-def test_what_a_batch_committed_is_not_repeated_when_its_second_part_fails(shop: Shop, orders: list[str]) -> None:
+def test_what_a_batch_committed_is_not_repeated_when_its_second_part_fails(
+    shop: PostgresShop, orders: list[str]
+) -> None:
     worker = shop.worker()
     shop.wake(worker, *orders)
     more = rounds_until(lambda: any("Authorized" in shop.names(order_id) for order_id in orders))
@@ -66,13 +69,15 @@ def test_what_a_batch_committed_is_not_repeated_when_its_second_part_fails(shop:
         round_of(worker)
     shop.place("late")
     shop.wake(worker, "late")
-    shop.store.faults["transaction"] = [BEFORE]
+    shop.store.faults.of["transaction"] = [BEFORE]
     drive(shop, lambda: shop.closed(*orders))
     assert worker.counters.fenced == 0
     assert not any(inquired for _, inquired in shop.world.calls)
 
 
-def test_stock_is_conserved_when_an_order_in_the_middle_of_a_batch_is_refused(shop: Shop, orders: list[str]) -> None:
+def test_stock_is_conserved_when_an_order_in_the_middle_of_a_batch_is_refused(
+    shop: PostgresShop, orders: list[str]
+) -> None:
     shop.receive("pot")
     worker = shop.worker()
     shop.wake(worker, *orders)
@@ -91,7 +96,7 @@ def test_stock_is_conserved_when_an_order_in_the_middle_of_a_batch_is_refused(sh
     assert shop.stock("cup").on_hand == 1_000 - 3 * 6
 
 
-def test_two_parcels_of_one_order_that_share_a_stock_are_handed_over(shop: Shop) -> None:
+def test_two_parcels_of_one_order_that_share_a_stock_are_handed_over(shop: PostgresShop) -> None:
     shop.receive("cup", 2)
     shop.receive("pot")
     shop.place("o1")
@@ -104,7 +109,7 @@ def test_two_parcels_of_one_order_that_share_a_stock_are_handed_over(shop: Shop)
     assert (shop.stock().on_hand, shop.stock().backordered, shop.stock("pot").on_hand) == (0, 0, 999)
 
 
-def test_what_is_remembered_of_stock_is_bounded(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_remembered_of_stock_is_bounded(shop: PostgresShop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.batch.STOCK_CACHE", 1)
     shop.receive("cup")
     shop.receive("pot")
@@ -115,7 +120,7 @@ def test_what_is_remembered_of_stock_is_bounded(shop: Shop, monkeypatch: pytest.
     assert len(worker._batch.stock) == 1
 
 
-def test_looking_at_an_order_reads_it_anew(shop: Shop) -> None:
+def test_looking_at_an_order_reads_it_anew(shop: PostgresShop) -> None:
     shop.place("o1")
     batch = Batch(shop.store, shop.policy, ())
     assert batch.look("o1").view.order.holds == {}

@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-from tests.workers.shop import Shop, drive, rounds_until, wait_until, working
+from tests.workers.shop import PostgresShop, drive, rounds_until, wait_until, working
 
 
-def test_two_workers_that_are_woken_for_the_same_orders_close_each_once(shop: Shop) -> None:
+def test_two_workers_that_are_woken_for_the_same_orders_close_each_once(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     orders = [f"o{number}" for number in range(60)]
@@ -23,7 +23,7 @@ def test_two_workers_that_are_woken_for_the_same_orders_close_each_once(shop: Sh
     assert sorted(set(shop.settled)) == sorted(orders)
 
 
-def test_two_workers_on_one_sku_follow_each_other_instead_of_colliding(shop: Shop) -> None:
+def test_two_workers_on_one_sku_follow_each_other_instead_of_colliding(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     mine, yours = [f"m{number}" for number in range(40)], [f"y{number}" for number in range(40)]
@@ -38,7 +38,7 @@ def test_two_workers_on_one_sku_follow_each_other_instead_of_colliding(shop: Sho
     assert shop.stock("cup").on_hand == 1_000 - 240
 
 
-def test_scarce_stock_is_promised_once_by_two_workers(shop: Shop) -> None:
+def test_scarce_stock_is_promised_once_by_two_workers(shop: PostgresShop) -> None:
     shop.receive("cup", 30)
     shop.receive("pot")
     orders = [f"o{number}" for number in range(20)]
@@ -53,7 +53,7 @@ def test_scarce_stock_is_promised_once_by_two_workers(shop: Shop) -> None:
     assert (stock.allocated, stock.backordered, len(stock.backorders)) == (0, 30, 10)
 
 
-def test_the_orders_of_a_killed_worker_go_on_at_another(shop: Shop) -> None:
+def test_the_orders_of_a_killed_worker_go_on_at_another(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     orders = [f"o{number}" for number in range(10)]
@@ -71,7 +71,7 @@ def test_the_orders_of_a_killed_worker_go_on_at_another(shop: Shop) -> None:
     assert shop.stock("cup").on_hand == 1_000 - 30
 
 
-def test_a_frozen_worker_that_wakes_up_writes_nothing_of_what_others_took_over(shop: Shop) -> None:
+def test_a_frozen_worker_that_wakes_up_writes_nothing_of_what_others_took_over(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     shop.place("o1")

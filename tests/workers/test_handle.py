@@ -9,7 +9,8 @@ from domain import stock as stocks
 from domain.errors import CommandRefused
 from domain.order import CancelReason, HoldReason
 from tests.domain.examples import NOON
-from tests.workers.shop import AFTER, Shop, drive
+from tests.workers.faulty import AFTER
+from tests.workers.shop import PostgresShop, drive, hasten
 from workers import handle
 
 CANCEL = handle.cancel(CancelReason.CUSTOMER, "changed my mind", "ada")
@@ -17,20 +18,20 @@ HOLD = handle.hold(HoldReason.OTHER, "look at it", "ada")
 RELEASE = handle.release(None, "fine", "ada")
 
 
-def is_waiting(shop: Shop, order_id: str) -> bool:
+def is_waiting(shop: PostgresShop, order_id: str) -> bool:
     return bool(shop.view(order_id).order.backorders)
 
 
-def command(shop: Shop, what: object, command_id: str = "c1", order_id: str = "o1") -> tuple[str, ...]:
+def command(shop: PostgresShop, what: object, command_id: str = "c1", order_id: str = "o1") -> tuple[str, ...]:
     return shop.handler.on_order(order_id, what, command_id=command_id, actor="ada").events  # type: ignore[arg-type]
 
 
-def adjust(shop: Shop, quantity: int, command_id: str = "a1") -> tuple[str, ...]:
+def adjust(shop: PostgresShop, quantity: int, command_id: str = "a1") -> tuple[str, ...]:
     stock = stocks.Adjust(quantity=quantity, reason="counted", by="ada", at=NOON)
     return shop.handler.on_stock("north", "cup", stock, command_id=command_id, actor="ada").events
 
 
-def test_an_order_is_cancelled_and_the_work_that_follows_is_announced(shop: Shop) -> None:
+def test_an_order_is_cancelled_and_the_work_that_follows_is_announced(shop: PostgresShop) -> None:
     shop.place("o1")
     shop.worker()
     assert command(shop, CANCEL) == ("CancellationRequested",)
@@ -38,7 +39,7 @@ def test_an_order_is_cancelled_and_the_work_that_follows_is_announced(shop: Shop
     assert {"LinesCancelled", "OrderClosed"} <= set(shop.names("o1"))
 
 
-def test_a_hold_stops_the_order_and_its_release_wakes_it(shop: Shop) -> None:
+def test_a_hold_stops_the_order_and_its_release_wakes_it(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     shop.place("o1")
@@ -49,7 +50,7 @@ def test_a_hold_stops_the_order_and_its_release_wakes_it(shop: Shop) -> None:
     drive(shop, lambda: shop.closed("o1"))
 
 
-def test_a_command_that_is_repeated_does_nothing(shop: Shop) -> None:
+def test_a_command_that_is_repeated_does_nothing(shop: PostgresShop) -> None:
     shop.place("o1")
     assert command(shop, HOLD, "h") == ("HoldPlaced",)
     assert command(shop, RELEASE, "r") == ("HoldReleased",)
@@ -57,7 +58,7 @@ def test_a_command_that_is_repeated_does_nothing(shop: Shop) -> None:
     assert shop.names("o1") == ["OrderPlaced", "HoldPlaced", "HoldReleased"]
 
 
-def test_a_repeat_is_no_refusal_even_if_the_command_could_not_be_done_again(shop: Shop) -> None:
+def test_a_repeat_is_no_refusal_even_if_the_command_could_not_be_done_again(shop: PostgresShop) -> None:
     shop.receive("cup", 5)
     assert adjust(shop, -5) == ("StockAdjusted",)
     assert adjust(shop, -5) == ()
@@ -67,24 +68,24 @@ def test_a_repeat_is_no_refusal_even_if_the_command_could_not_be_done_again(shop
         adjust(shop, -5, "a2")
 
 
-def test_a_command_whose_answer_was_lost_is_done_once_when_it_is_repeated(shop: Shop) -> None:
+def test_a_command_whose_answer_was_lost_is_done_once_when_it_is_repeated(shop: PostgresShop) -> None:
     shop.place("o1")
-    shop.store.faults["append"] = [AFTER]
+    shop.store.faults.of["append"] = [AFTER]
     with pytest.raises(Exception, match="lost"):
         command(shop, CANCEL)
     assert command(shop, CANCEL) == ()
     assert shop.names("o1").count("CancellationRequested") == 1
     shop.worker()
-    shop.hasten()
+    hasten(shop)
     drive(shop, lambda: shop.closed("o1"))
 
 
-def test_there_is_no_order_to_change(shop: Shop) -> None:
+def test_there_is_no_order_to_change(shop: PostgresShop) -> None:
     with pytest.raises(CommandRefused, match="no order"):
         command(shop, CANCEL, order_id="nobody")
 
 
-def test_a_command_decides_again_when_a_worker_was_faster(shop: Shop) -> None:
+def test_a_command_decides_again_when_a_worker_was_faster(shop: PostgresShop) -> None:
     shop.place("o1")
     worker = shop.worker()
     looked: list[int] = []
@@ -100,7 +101,7 @@ def test_a_command_decides_again_when_a_worker_was_faster(shop: Shop) -> None:
     assert len(looked) == 2
 
 
-def test_what_comes_in_wakes_the_orders_that_wait_for_it_in_the_order_of_their_waiting(shop: Shop) -> None:
+def test_what_comes_in_wakes_the_orders_that_wait_for_it_in_the_order_of_their_waiting(shop: PostgresShop) -> None:
     shop.worker()
     for order_id in ("o1", "o2", "o3"):
         shop.place(order_id)
@@ -116,7 +117,7 @@ def test_what_comes_in_wakes_the_orders_that_wait_for_it_in_the_order_of_their_w
     assert (shop.stock().on_hand, shop.stock().backordered, shop.stock("pot").on_hand) == (0, 0, 997)
 
 
-def test_stock_that_is_set_free_by_a_cancellation_goes_to_who_waits_for_it(shop: Shop) -> None:
+def test_stock_that_is_set_free_by_a_cancellation_goes_to_who_waits_for_it(shop: PostgresShop) -> None:
     shop.receive("pot")
     shop.receive("cup", 3)
     shop.worker()

@@ -10,7 +10,8 @@ from structlog.testing import capture_logs
 from domain import outside
 from domain.errors import StoreUnavailable
 from domain.ports import Holder
-from tests.workers.shop import BEFORE, Shop, drive, round_of, rounds_until, wait_until, working
+from tests.workers.faulty import BEFORE
+from tests.workers.shop import PostgresShop, drive, round_of, rounds_until, wait_until, working
 from workers.holding import Holding
 
 SECOND = timedelta(seconds=1)
@@ -121,7 +122,7 @@ def test_a_renewal_of_a_former_lease_says_nothing_about_the_present_one() -> Non
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'orderwright beacon'",
     ],
 )
-def test_a_worker_that_lost_its_lease_starts_over_and_finishes(shop: Shop, loss: str) -> None:
+def test_a_worker_that_lost_its_lease_starts_over_and_finishes(shop: PostgresShop, loss: str) -> None:
     shop.receive("cup")
     shop.receive("pot")
     orders = [f"o{number}" for number in range(5)]
@@ -137,7 +138,7 @@ def test_a_worker_that_lost_its_lease_starts_over_and_finishes(shop: Shop, loss:
     assert shop.world.captures() == {f"{order_id}+1": 1 for order_id in orders}
 
 
-def test_what_belongs_to_a_lost_lease_is_not_written(shop: Shop) -> None:
+def test_what_belongs_to_a_lost_lease_is_not_written(shop: PostgresShop) -> None:
     shop.place("o1")
     worker = shop.worker()
     shop.wake(worker, "o1")
@@ -152,7 +153,9 @@ def test_what_belongs_to_a_lost_lease_is_not_written(shop: Shop) -> None:
     assert shop.names("o1").count("RiskAssessed") == 1
 
 
-def test_calls_that_are_being_made_are_concluded_and_the_rest_is_given_back_when_the_worker_stops(shop: Shop) -> None:
+def test_calls_that_are_being_made_are_concluded_and_the_rest_is_given_back_when_the_worker_stops(
+    shop: PostgresShop,
+) -> None:
     orders = [f"o{number}" for number in range(6)]
     shop.place(*orders)
     entered, leave = threading.Event(), threading.Event()
@@ -176,54 +179,54 @@ def test_calls_that_are_being_made_are_concluded_and_the_rest_is_given_back_when
     assert shop.store.sql("SELECT count(*) FROM holders") == [(0,)]
 
 
-def test_a_worker_leaves_within_its_grace_time_while_the_store_is_down(shop: Shop) -> None:
+def test_a_worker_leaves_within_its_grace_time_while_the_store_is_down(shop: PostgresShop) -> None:
     shop.place("o1")
     worker = shop.worker(grace=timedelta(milliseconds=500))
     with working(worker) as drained:
         wait_until(lambda: worker._holding._current is not None)
-        shop.store.down = True
+        shop.store.faults.down = True
         worker.stop()
         wait_until(lambda: bool(drained))
     assert drained == [False]
 
 
-def test_a_worker_leaves_within_its_grace_time_while_the_store_does_not_answer(shop: Shop) -> None:
+def test_a_worker_leaves_within_its_grace_time_while_the_store_does_not_answer(shop: PostgresShop) -> None:
     shop.place("o1")
     answer = threading.Event()
     worker = shop.worker(grace=timedelta(milliseconds=200))
-    shop.store.silence["claim"] = answer
+    shop.store.faults.silence["claim"] = answer
     with working(worker) as drained:
         shop.wake(worker, "o1")
-        wait_until(lambda: shop.store.calls["claim"] == 1)
+        wait_until(lambda: shop.store.faults.calls["claim"] == 1)
         worker.stop()
         wait_until(lambda: bool(drained))
     assert drained == [False]
     answer.set()
 
 
-def test_a_worker_that_is_stopped_before_it_ever_registered_leaves(shop: Shop) -> None:
-    shop.store.down = True
+def test_a_worker_that_is_stopped_before_it_ever_registered_leaves(shop: PostgresShop) -> None:
+    shop.store.faults.down = True
     worker = shop.worker()
     with working(worker) as drained:
-        wait_until(lambda: shop.store.calls["register"] > 0)
+        wait_until(lambda: shop.store.faults.calls["register"] > 0)
     assert drained == [True]
 
 
-def test_a_store_that_is_away_when_we_give_back_is_asked_again(shop: Shop) -> None:
+def test_a_store_that_is_away_when_we_give_back_is_asked_again(shop: PostgresShop) -> None:
     shop.place("o1")
     worker = shop.worker()
-    shop.store.faults["release"] = [BEFORE, BEFORE]
+    shop.store.faults.of["release"] = [BEFORE, BEFORE]
     with working(worker) as drained:
         wait_until(lambda: worker._holding._current is not None)
     assert drained == [True]
     assert shop.store.sql("SELECT count(*) FROM holders") == [(0,)]
 
 
-def test_while_the_store_is_away_a_worker_waits_and_does_not_spin(shop: Shop) -> None:
-    shop.store.down = True
+def test_while_the_store_is_away_a_worker_waits_and_does_not_spin(shop: PostgresShop) -> None:
+    shop.store.faults.down = True
     worker = shop.worker()
     with capture_logs() as logs, working(worker):
-        wait_until(lambda: shop.store.calls["register"] >= 4)
+        wait_until(lambda: shop.store.faults.calls["register"] >= 4)
     failures = [entry["failures"] for entry in logs if entry["event"] == "store unavailable"]
     assert failures[:4] == [1, 2, 3, 4]
     assert {entry["log_level"] for entry in logs if entry["event"] == "store unavailable"} == {"warning"}

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from domain import outside
 from domain.errors import BrokerUnavailable, StoreUnavailable, Transient
 from domain.work import RunKey, Step, Want
-from tests.workers.shop import Shop, drive, wait_until
+from tests.workers.shop import PostgresShop, drive, hasten, wait_until
 from workers.announce import patiently
 from workers.relay import Relay, RelaySettings
 
@@ -30,7 +30,7 @@ class Heard:
         self.pairs += pairs
 
 
-def relay(shop: Shop, heard: Heard, backlog: int | None = None, settings: RelaySettings = OFTEN) -> Relay:
+def relay(shop: PostgresShop, heard: Heard, backlog: int | None = None, settings: RelaySettings = OFTEN) -> Relay:
     return Relay(shop.store, heard, lambda: backlog, settings)
 
 
@@ -38,17 +38,17 @@ def fail() -> None:
     raise BrokerUnavailable("away")
 
 
-def test_what_its_appender_never_announced_is_announced(shop: Shop) -> None:
+def test_what_its_appender_never_announced_is_announced(shop: PostgresShop) -> None:
     shop.place("o1")
     heard = Heard()
     assert not relay(shop, heard).look()
     assert heard.pairs == [], "for a while it is left to the appender"
-    shop.hasten()
+    hasten(shop)
     relay(shop, heard).look()
     assert heard.pairs == [("risk", "o1")]
 
 
-def test_a_retry_is_announced_when_its_time_has_come(shop: Shop) -> None:
+def test_a_retry_is_announced_when_its_time_has_come(shop: PostgresShop) -> None:
     shop.place("o1")
     worker = shop.worker()
     shop.world.faults[outside.AssessRisk] = [Transient("later", retry_after_s=60.0)]
@@ -57,23 +57,23 @@ def test_a_retry_is_announced_when_its_time_has_come(shop: Shop) -> None:
     heard = Heard()
     relay(shop, heard).look()
     assert heard.pairs == []
-    shop.hasten()
+    hasten(shop)
     relay(shop, heard).look()
     assert heard.pairs == [("risk", "o1")]
 
 
-def test_a_timer_is_announced_when_it_is_due(shop: Shop) -> None:
+def test_a_timer_is_announced_when_it_is_due(shop: PostgresShop) -> None:
     heard = Heard()
     shop.store.want([Want(RunKey("o1", Step.EXPIRE), shop.store.now() + HOUR)])
     relay(shop, heard).look()
     assert heard.pairs == []
-    shop.hasten()
+    hasten(shop)
     relay(shop, heard).look()
     assert heard.pairs == [("expire", "o1")]
 
 
 @pytest.mark.parametrize("how", ["its row is gone", "its lease ran out", "its beacon went out"])
-def test_the_runs_of_a_holder_who_is_gone_are_announced_at_once(shop: Shop, how: str) -> None:
+def test_the_runs_of_a_holder_who_is_gone_are_announced_at_once(shop: PostgresShop, how: str) -> None:
     shop.place("o1")
     holder = shop.store.register("doomed", HOUR)
     shop.store.claim(["o1"], list(Step), holder)
@@ -95,9 +95,9 @@ def test_the_runs_of_a_holder_who_is_gone_are_announced_at_once(shop: Shop, how:
     assert [(entry["log_level"], entry["runs"]) for entry in logs] == [("warning", 1)]
 
 
-def test_a_full_load_is_followed_by_another_look_at_once(shop: Shop) -> None:
+def test_a_full_load_is_followed_by_another_look_at_once(shop: PostgresShop) -> None:
     shop.place(*[f"o{number}" for number in range(7)])
-    shop.hasten()
+    hasten(shop)
     heard = Heard()
     one = relay(shop, heard)
     assert [one.look(), one.look(), one.look()] == [True, True, False]
@@ -105,9 +105,9 @@ def test_a_full_load_is_followed_by_another_look_at_once(shop: Shop) -> None:
     assert one.announced == 7
 
 
-def test_while_workers_are_behind_nothing_is_added_to_the_queue(shop: Shop) -> None:
+def test_while_workers_are_behind_nothing_is_added_to_the_queue(shop: PostgresShop) -> None:
     shop.place("o1")
-    shop.hasten()
+    hasten(shop)
     heard = Heard()
     assert not relay(shop, heard, backlog=50).look()
     assert heard.pairs == []
@@ -115,7 +115,7 @@ def test_while_workers_are_behind_nothing_is_added_to_the_queue(shop: Shop) -> N
     assert heard.pairs == [("risk", "o1")]
 
 
-def test_runs_of_the_vanished_are_set_free_even_while_workers_are_behind(shop: Shop) -> None:
+def test_runs_of_the_vanished_are_set_free_even_while_workers_are_behind(shop: PostgresShop) -> None:
     shop.place("o1")
     shop.store.claim(["o1"], list(Step), shop.store.register("doomed", HOUR))
     shop.store.sql("DELETE FROM holders")
@@ -123,9 +123,9 @@ def test_runs_of_the_vanished_are_set_free_even_while_workers_are_behind(shop: S
     assert [row.state for row in shop.store.runs()] == ["ready"]
 
 
-def test_an_outage_of_broker_or_store_is_waited_out_without_spinning(shop: Shop) -> None:
+def test_an_outage_of_broker_or_store_is_waited_out_without_spinning(shop: PostgresShop) -> None:
     shop.place("o1")
-    shop.hasten()
+    hasten(shop)
     heard = Heard()
     errors: list[Exception] = [BrokerUnavailable("away"), StoreUnavailable("away"), BrokerUnavailable("away")]
     asked: list[int] = []
@@ -147,20 +147,20 @@ def test_an_outage_of_broker_or_store_is_waited_out_without_spinning(shop: Shop)
     assert heard.pairs == [("risk", "o1")]
 
 
-def test_wake_ups_that_the_broker_did_not_take_are_sent_again_later(shop: Shop) -> None:
+def test_wake_ups_that_the_broker_did_not_take_are_sent_again_later(shop: PostgresShop) -> None:
     shop.place("o1")
-    shop.hasten()
+    hasten(shop)
     heard = Heard()
     heard.fail = fail
     with pytest.raises(BrokerUnavailable):
         relay(shop, heard).look()
     heard.fail = lambda: None
-    shop.hasten()
+    hasten(shop)
     relay(shop, heard).look()
     assert heard.pairs == [("risk", "o1")]
 
 
-def test_holders_who_are_long_gone_are_forgotten(shop: Shop) -> None:
+def test_holders_who_are_long_gone_are_forgotten(shop: PostgresShop) -> None:
     shop.store.register("old", HOUR)
     shop.store.sql("UPDATE holders SET expires_at = clock_timestamp() - interval '2 h'")
     relay(shop, Heard()).look()

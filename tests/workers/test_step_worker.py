@@ -11,7 +11,8 @@ from domain.errors import OutcomeUnknown, Poison, Transient, Unavailable
 from domain.order import CancelReason, HoldReason
 from domain.ports import Holder, Unit, Verdict
 from domain.work import RunKey, Step, Want
-from tests.workers.shop import AFTER, BEFORE, Shop, drive, round_of, rounds_until, wait_until, working
+from tests.workers.faulty import AFTER, BEFORE
+from tests.workers.shop import PostgresShop, drive, hasten, round_of, rounds_until, wait_until, working
 from workers import handle
 from workers.mailbox import WakeUp
 from workers.retry import RetryPolicy
@@ -20,13 +21,13 @@ from workers.step_worker import CONFLICTS
 ALL_CALLS = ["append", "claim", "claim_due", "transaction", "disown", "register"]
 
 
-def cancel(shop: Shop, order_id: str = "o1") -> None:
+def cancel(shop: PostgresShop, order_id: str = "o1") -> None:
     command = handle.cancel(CancelReason.CUSTOMER, "", "ada")
     shop.handler.on_order(order_id, command, command_id=f"cancel-{order_id}", actor="ada")
 
 
 @pytest.mark.parametrize("threads", [0, 4])
-def test_an_order_goes_from_acceptance_to_close(shop: Shop, threads: int) -> None:
+def test_an_order_goes_from_acceptance_to_close(shop: PostgresShop, threads: int) -> None:
     shop.receive("cup")
     shop.receive("pot")
     shop.place("o1")
@@ -42,7 +43,7 @@ def test_an_order_goes_from_acceptance_to_close(shop: Shop, threads: int) -> Non
 
 
 def test_an_answer_that_comes_after_a_cancellation_is_concluded_on_the_fresh_view_and_the_money_is_voided(
-    shop: Shop,
+    shop: PostgresShop,
 ) -> None:
     shop.receive("cup")
     shop.receive("pot")
@@ -59,7 +60,7 @@ def test_an_answer_that_comes_after_a_cancellation_is_concluded_on_the_fresh_vie
 
 
 def test_an_answer_that_comes_while_the_order_is_on_hold_is_kept_and_nothing_follows_before_the_release(
-    shop: Shop,
+    shop: PostgresShop,
 ) -> None:
     shop.receive("cup")
     shop.receive("pot")
@@ -75,7 +76,7 @@ def test_an_answer_that_comes_while_the_order_is_on_hold_is_kept_and_nothing_fol
     assert shop.world.captures() == {"o1+1": 1}
 
 
-def test_a_lost_fence_writes_nothing_and_gives_back_the_other_runs_of_the_order(shop: Shop) -> None:
+def test_a_lost_fence_writes_nothing_and_gives_back_the_other_runs_of_the_order(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     shop.place("o1")
@@ -96,12 +97,12 @@ def test_a_lost_fence_writes_nothing_and_gives_back_the_other_runs_of_the_order(
 @pytest.mark.parametrize("when", [BEFORE, AFTER])
 @pytest.mark.parametrize("nth", range(4))
 def test_an_answer_of_the_store_that_was_lost_leads_to_one_effect_and_leaves_no_run_behind(
-    shop: Shop, name: str, when: str, nth: int
+    shop: PostgresShop, name: str, when: str, nth: int
 ) -> None:
     shop.receive("cup")
     shop.receive("pot")
     shop.place("o1", "o2")
-    shop.store.faults[name] = [None] * nth + [when]
+    shop.store.faults.of[name] = [None] * nth + [when]
     worker = shop.worker(sweep=timedelta(0))
     shop.wake(worker, "o1", "o2")
     drive(shop, lambda: shop.at_rest() and shop.closed("o1", "o2"))
@@ -110,21 +111,21 @@ def test_an_answer_of_the_store_that_was_lost_leads_to_one_effect_and_leaves_no_
     assert (shop.stock("cup").on_hand, shop.stock("cup").allocated) == (994, 0)
 
 
-def test_a_store_that_fails_again_and_again_at_every_call_delays_orders_only(shop: Shop) -> None:
+def test_a_store_that_fails_again_and_again_at_every_call_delays_orders_only(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     orders = [f"o{number}" for number in range(8)]
     shop.place(*orders)
     worker = shop.worker(sweep=timedelta(0), batch=3)
     for name in ALL_CALLS:
-        shop.store.faults[name] = [AFTER, None, BEFORE, AFTER, None, None] * 4
+        shop.store.faults.of[name] = [AFTER, None, BEFORE, AFTER, None, None] * 4
     shop.wake(worker, *orders)
     drive(shop, lambda: shop.at_rest() and shop.closed(*orders))
     assert shop.world.captures() == {f"{order_id}+1": 1 for order_id in orders}
     assert shop.unknown_runs(worker) == []
 
 
-def test_a_commit_that_arrives_after_we_gave_up_on_it_leaves_no_run_behind(shop: Shop) -> None:
+def test_a_commit_that_arrives_after_we_gave_up_on_it_leaves_no_run_behind(shop: PostgresShop) -> None:
     shop.place("o1")
     worker = shop.worker(reconcile=timedelta(0))
     round_of(worker)
@@ -134,7 +135,7 @@ def test_a_commit_that_arrives_after_we_gave_up_on_it_leaves_no_run_behind(shop:
     assert shop.unknown_runs(worker) == []
 
 
-def test_an_outside_that_is_not_reached_costs_no_attempt(shop: Shop) -> None:
+def test_an_outside_that_is_not_reached_costs_no_attempt(shop: PostgresShop) -> None:
     shop.place("o1")
     worker = shop.worker()
     shop.world.faults[outside.AssessRisk] = [Unavailable("no route")] * 7
@@ -145,7 +146,7 @@ def test_an_outside_that_is_not_reached_costs_no_attempt(shop: Shop) -> None:
 
 
 def test_each_failed_try_uses_an_attempt_and_the_last_one_makes_a_dead_letter_that_the_order_knows_of(
-    shop: Shop,
+    shop: PostgresShop,
 ) -> None:
     shop.place("o1")
     worker = shop.worker()
@@ -160,7 +161,7 @@ def test_each_failed_try_uses_an_attempt_and_the_last_one_makes_a_dead_letter_th
     assert [row.state for row in shop.store.runs()] == ["dead"]
 
 
-def test_a_time_that_the_other_side_named_is_waited_for(shop: Shop) -> None:
+def test_a_time_that_the_other_side_named_is_waited_for(shop: PostgresShop) -> None:
     shop.place("o1")
     worker = shop.worker()
     shop.world.faults[outside.AssessRisk] = [Transient("429", retry_after_s=600.0)]
@@ -170,7 +171,7 @@ def test_a_time_that_the_other_side_named_is_waited_for(shop: Shop) -> None:
     assert timedelta(seconds=500) < row.due_at - shop.store.now()
 
 
-def test_poison_is_a_dead_letter_at_once(shop: Shop) -> None:
+def test_poison_is_a_dead_letter_at_once(shop: PostgresShop) -> None:
     shop.place("o1")
     worker = shop.worker()
     shop.world.faults[outside.AssessRisk] = [Poison("nonsense")]
@@ -179,7 +180,7 @@ def test_poison_is_a_dead_letter_at_once(shop: Shop) -> None:
     assert len(shop.world.calls) == 1
 
 
-def test_after_an_unknown_outcome_the_gateway_is_asked_first_and_by_the_same_key(shop: Shop) -> None:
+def test_after_an_unknown_outcome_the_gateway_is_asked_first_and_by_the_same_key(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     shop.place("o1")
@@ -194,7 +195,7 @@ def test_after_an_unknown_outcome_the_gateway_is_asked_first_and_by_the_same_key
     assert shop.world.captures() == {"o1+1": 1}
 
 
-def test_the_reason_of_a_failure_may_be_any_text(shop: Shop) -> None:
+def test_the_reason_of_a_failure_may_be_any_text(shop: PostgresShop) -> None:
     shop.place("o1")
     worker = shop.worker()
     shop.world.faults[outside.AssessRisk] = [Transient("\x00\ud800\x1b[2J"), Poison("\x00\ud800" * 5_000)]
@@ -204,7 +205,7 @@ def test_the_reason_of_a_failure_may_be_any_text(shop: Shop) -> None:
     assert "StepFailed" in shop.names("o1")
 
 
-def test_a_last_try_whose_outcome_is_unknown_says_so_before_it_is_given_up(shop: Shop) -> None:
+def test_a_last_try_whose_outcome_is_unknown_says_so_before_it_is_given_up(shop: PostgresShop) -> None:
     shop.place("o1")
     shop.world.faults[outside.AuthorizePayment] = [OutcomeUnknown("lost")] * 9
     worker = shop.worker(retry=RetryPolicy(attempts=1))
@@ -213,7 +214,7 @@ def test_a_last_try_whose_outcome_is_unknown_says_so_before_it_is_given_up(shop:
     assert shop.names("o1")[-2:] == ["OutcomeUnknown", "StepFailed"]
 
 
-def test_a_run_of_an_order_that_does_not_exist_is_a_dead_letter(shop: Shop) -> None:
+def test_a_run_of_an_order_that_does_not_exist_is_a_dead_letter(shop: PostgresShop) -> None:
     shop.store.want([Want(RunKey("nobody", Step.LABEL, 1))])
     shop.wake(shop.worker(), "nobody")
     drive(shop, lambda: bool(shop.store.dead_letters()))
@@ -222,7 +223,7 @@ def test_a_run_of_an_order_that_does_not_exist_is_a_dead_letter(shop: Shop) -> N
     assert shop.store.read_all(after=0) == []
 
 
-def test_wake_ups_that_are_doubled_late_or_about_nobody_do_nothing(shop: Shop) -> None:
+def test_wake_ups_that_are_doubled_late_or_about_nobody_do_nothing(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     shop.place("o1")
@@ -237,11 +238,11 @@ def test_wake_ups_that_are_doubled_late_or_about_nobody_do_nothing(shop: Shop) -
     assert shop.store.dead_letters() == []
 
 
-def test_a_frame_is_settled_only_after_its_orders_were_claimed(shop: Shop) -> None:
+def test_a_frame_is_settled_only_after_its_orders_were_claimed(shop: PostgresShop) -> None:
     shop.place("o1")
     worker = shop.worker()
     round_of(worker)
-    shop.store.faults["claim"] = [BEFORE, AFTER]
+    shop.store.faults.of["claim"] = [BEFORE, AFTER]
     shop.wake(worker, "o1")
     for _ in range(2):
         round_of(worker)
@@ -250,24 +251,24 @@ def test_a_frame_is_settled_only_after_its_orders_were_claimed(shop: Shop) -> No
     assert shop.settled == ["o1"]
 
 
-def test_frames_that_come_during_an_outage_are_settled_when_it_is_over(shop: Shop) -> None:
+def test_frames_that_come_during_an_outage_are_settled_when_it_is_over(shop: PostgresShop) -> None:
     orders = [f"o{number}" for number in range(6)]
     shop.place(*orders)
     worker = shop.worker()
     round_of(worker)
-    shop.store.down = True
+    shop.store.faults.down = True
     for order_id in orders:
         shop.wake(worker, order_id)
         round_of(worker)
-    shop.store.down = False
+    shop.store.faults.down = False
     drive(shop, lambda: sorted(shop.settled) == orders)
 
 
-def test_work_that_nobody_announced_is_found(shop: Shop) -> None:
+def test_work_that_nobody_announced_is_found(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     shop.place("o1")
-    shop.hasten()
+    hasten(shop)
     worker = shop.worker(sweep=timedelta(0))
     deadline = rounds_until(lambda: worker.counters.swept == 1)
     while deadline():
@@ -275,16 +276,16 @@ def test_work_that_nobody_announced_is_found(shop: Shop) -> None:
     assert shop.settled == []
 
 
-def test_a_sweep_that_was_full_is_followed_by_another_at_once(shop: Shop) -> None:
+def test_a_sweep_that_was_full_is_followed_by_another_at_once(shop: PostgresShop) -> None:
     shop.place(*[f"o{number}" for number in range(10)])
-    shop.hasten()
+    hasten(shop)
     worker = shop.worker(sweep=timedelta(hours=1), batch=2)
     more = rounds_until(lambda: worker.counters.swept == 10)
     while more():
         round_of(worker)
 
 
-def test_no_more_runs_are_held_than_there_is_room_for_and_every_order_gets_its_turn(shop: Shop) -> None:
+def test_no_more_runs_are_held_than_there_is_room_for_and_every_order_gets_its_turn(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     orders = [f"o{number}" for number in range(30)]
@@ -301,7 +302,9 @@ def test_no_more_runs_are_held_than_there_is_room_for_and_every_order_gets_its_t
     assert sorted(shop.settled) == sorted(orders)
 
 
-def test_an_order_that_always_conflicts_waits_like_any_other_retry(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_order_that_always_conflicts_waits_like_any_other_retry(
+    shop: PostgresShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shop.receive("cup")
     shop.receive("pot")
     shop.place("o1", "o2")
@@ -312,7 +315,8 @@ def test_an_order_that_always_conflicts_waits_like_any_other_retry(shop: Shop, m
         stale = [
             replace(u, expected={**u.expected, "order-o1": 77}) if u.lock == "o1" and u.expected else u for u in units
         ]
-        return real(stale, holder=holder)
+        verdicts: Sequence[Verdict] = real(stale, holder=holder)
+        return verdicts
 
     monkeypatch.setattr(shop.store, "append", never_o1)
     shop.wake(worker, "o1", "o2")
@@ -323,7 +327,7 @@ def test_an_order_that_always_conflicts_waits_like_any_other_retry(shop: Shop, m
     assert shop.unknown_runs(worker) == []
 
 
-def test_what_the_worker_remembers_is_forgotten_with_its_orders(shop: Shop) -> None:
+def test_what_the_worker_remembers_is_forgotten_with_its_orders(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     shop.place("o1", "o2", "o3")
@@ -335,7 +339,7 @@ def test_what_the_worker_remembers_is_forgotten_with_its_orders(shop: Shop) -> N
     assert (worker._batch.known, worker._desk.waiting, dict(worker._desk.conflicts)) == ({}, {}, {})
 
 
-def test_steps_that_the_worker_does_not_serve_are_announced_to_others(shop: Shop) -> None:
+def test_steps_that_the_worker_does_not_serve_are_announced_to_others(shop: PostgresShop) -> None:
     shop.receive("cup")
     shop.receive("pot")
     shop.place("o1")
@@ -350,7 +354,7 @@ def test_steps_that_the_worker_does_not_serve_are_announced_to_others(shop: Shop
     assert goods.counters.runs > 0
 
 
-def test_an_error_that_nobody_expected_ends_the_process_and_not_a_thread(shop: Shop) -> None:
+def test_an_error_that_nobody_expected_ends_the_process_and_not_a_thread(shop: PostgresShop) -> None:
     worker = shop.worker()
 
     def broken() -> None:
