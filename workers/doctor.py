@@ -40,7 +40,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
     yield _gateway(runtime)
     database = list(_tried("database", lambda: _database(runtime), "start PostgreSQL, or check DATABASE_URL"))
     yield from database
-    if any(finding.state == "fail" for finding in database):
+    if any(finding.state == "fail" and finding.check == "database" for finding in database):
         return
     migrations = list(_tried("migrations", lambda: _migrations(runtime), "orderwright migrate up"))
     yield from migrations

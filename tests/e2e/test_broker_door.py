@@ -23,8 +23,9 @@ BODY_LIMIT = 262_144
 KEPT = 65_536
 LETTERS = "SELECT reason, origin, body, headers FROM dead_letters WHERE kind = 'message' ORDER BY id"
 PLACED = "SELECT stream FROM events WHERE type = 'OrderPlaced'"
-STUCK = """SELECT 1 FROM pg_stat_activity
+STUCK = """SELECT pid FROM pg_stat_activity
 WHERE datname = current_database() AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()"""
+UNDO = f"SELECT pg_terminate_backend(pid) FROM ({STUCK}) stuck"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,29 +154,35 @@ def test_what_cannot_be_read_is_kept_with_its_reason_and_its_bytes(site: Site) -
 @pytest.mark.slow
 def test_an_intake_that_is_killed_in_the_midst_of_orders_takes_each_of_them_once(site: Site) -> None:
     """On PGMQ, what the killed one had in hand comes again after half a minute."""
-    with site.program.running("intake") as first:
-        send(site.stranger, range(300))
-        await_that(lambda: bool(site.placed()), within_s=PATIENCE_S)
-        with site.locked():
-            send(site.stranger, range(300, 1000))
-            await_that(lambda: bool(site.ask(STUCK)), within_s=PATIENCE_S)
-            first.process.kill()
-            first.process.wait(PATIENCE_S)
-            assert len(site.placed()) < 1000
-    with site.program.running("intake") as second:
+    kill_while_it_writes(site, range(500), is_undone=True)
+    assert site.placed() == {}
+    kill_while_it_writes(site, range(500, 1000), is_undone=False)
+    with site.program.running("intake") as third:
         await_that(lambda: len(site.placed()) == 1000 and site.stranger.waiting() == 0, within_s=PATIENCE_S)
-        assert second.end().code == 0
+        assert third.end().code == 0
     assert set(site.placed().values()) == {1}
     heard = site.stranger.hear()
     accepted = Counter(label for label, outcomes in heard if outcomes[0]["status"] == "accepted")
     assert {outcomes[0]["status"] for _, outcomes in heard} <= {"accepted", "already_known"}
     assert set(accepted.values()) == {1}
-    with site.program.running("intake") as third:
+    with site.program.running("intake") as fourth:
         send(site.stranger, range(1000))
         again = site.answers(1000)
-        assert third.end().code == 0
+        assert fourth.end().code == 0
     assert statuses(again) == {str(number): ["already_known"] for number in range(1000)}
     assert set(site.placed().values()) == {1}
+
+
+def kill_while_it_writes(site: Site, numbers: range, *, is_undone: bool) -> None:
+    """The server may finish what the dead one had asked for, without anybody to hear of it; or not."""
+    with site.program.running("intake") as intake, site.locked():
+        send(site.stranger, numbers)
+        await_that(lambda: bool(site.ask(STUCK)), within_s=PATIENCE_S)
+        intake.process.kill()
+        intake.process.wait(PATIENCE_S)
+        if is_undone:
+            site.ask(UNDO)
+            await_that(lambda: not site.ask(STUCK), within_s=PATIENCE_S)
 
 
 def send(stranger: Stranger, numbers: range) -> None:
