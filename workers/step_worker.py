@@ -159,8 +159,8 @@ class StepWorker:
             self._start_over()
         self._disown()
         self._open_mail(timeout_s)
+        self._sweep()  # before new work, so that a backlog cannot keep retries and timers waiting
         self._claim_woken()
-        self._sweep()
         self._take()
 
     def _open_mail(self, timeout_s: float) -> None:
