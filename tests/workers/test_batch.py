@@ -1,11 +1,14 @@
 """Batches: what is broken or stale stays alone, and stock is conserved whatever happens around it."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
 from domain import outside
 from domain.order import HoldReason
+from domain.ports import RecordedEvent
+from domain.work import RunKey, Step, Want
 from tests.domain.examples import CUPS, POT
 from tests.workers.faulty import BEFORE
 from tests.workers.shop import PostgresShop, drive, round_of, rounds_until
@@ -127,3 +130,26 @@ def test_looking_at_an_order_reads_it_anew(shop: PostgresShop) -> None:
     hold = handle.hold(HoldReason.OTHER, "", "ada")
     shop.handler.on_order("o1", hold, command_id="h", actor="ada")
     assert HoldReason.OTHER in batch.look("o1").view.order.holds
+
+
+def test_a_broken_order_that_is_partly_another_s_is_given_back_whole(
+    shop: PostgresShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.place("o1")
+    shop.store.want([Want(RunKey("o1", Step.LABEL, 1))])
+    shop.store.sql(UNHEARD, "order-o1", 2)
+    worker = shop.worker()
+    read = shop.store.read_orders
+
+    def steal_and_read(order_ids: Sequence[str]) -> Sequence[RecordedEvent]:
+        shop.store.sql("UPDATE step_runs SET epoch = 999999 WHERE step = 'risk'")
+        return read(order_ids)
+
+    monkeypatch.setattr(shop.store, "read_orders", steal_and_read)
+    shop.wake(worker, "o1")
+    more = rounds_until(lambda: worker.counters.fenced > 0)
+    while more():
+        round_of(worker)
+    assert len(worker._desk) == 0
+    round_of(worker)
+    assert [row.key.step for row in shop.store.runs() if row.state == "running"] == []
