@@ -120,7 +120,7 @@ def _planned(book: OrderBook, event: Event) -> None:
 
 
 def _cancelling(book: OrderBook, event: Event) -> None:
-    book.cancelling, book.cancel_reason, book.holds = True, event.data["reason"], []
+    book.cancelling, book.holds = True, []
 
 
 def _not_cancelling(book: OrderBook, event: Event) -> None:
