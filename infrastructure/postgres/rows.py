@@ -62,7 +62,9 @@ class AppendCall:
         for name, fields in _COLUMNS.items():
             rows = self._tables[name]
             values = zip(*rows, strict=True) if rows else repeat(())
-            columns |= {f"{name}_{column}": list(column_values) for column, column_values in zip(fields, values, strict=False)}
+            columns |= {
+                f"{name}_{column}": list(column_values) for column, column_values in zip(fields, values, strict=False)
+            }
         holder = self._holder
         return {
             "locks": list(self._locks),
