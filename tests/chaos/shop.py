@@ -110,15 +110,20 @@ class Shop:
 
     def check(self) -> dict[str, object]:
         """The checker's verdict on all that is there now; fails the test unless it is valid."""
+        seen = self.judge()
+        assert seen.returncode == 0, f"{_broken(seen.stdout)}{seen.stderr[-2000:]}"
+        verdict: dict[str, object] = json.loads(seen.stdout)
+        return verdict
+
+    def judge(self) -> subprocess.CompletedProcess[str]:
+        """Run the checker, and keep its verdict and the evidence in the folder."""
         options = {"dsn": self.dsn, "ledger": self.ledger, "history": self.history.path}
         arguments = [f"--{name}={value}" for name, value in options.items()]
         record = f"--record={self.folder / 'evidence.jsonl'}"
         program = [sys.executable, "-m", "tests.checker", *arguments, "--all-closed", "--json", record]
         seen = subprocess.run(program, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
         (self.folder / "verdict.json").write_text(seen.stdout, encoding="utf-8")
-        assert seen.returncode == 0, f"{_broken(seen.stdout)}{seen.stderr[-2000:]}"
-        verdict: dict[str, object] = json.loads(seen.stdout)
-        return verdict
+        return seen
 
     def close(self) -> None:
         for role in [*self.roles, self.simulator]:
@@ -155,13 +160,15 @@ def _broken(verdict: str) -> str:
 def open_shop(
     folder: Path, postgres: EmbeddedPostgres, broker_url: str, chance: Random, **behaviour: float
 ) -> Iterator[Shop]:
-    """A shop for one test; `behaviour` changes the outside world's. When the test fails, everything is left in the folder: logs, ledger, history, evidence."""
+    """A shop for one test; `behaviour` changes the outside world's. When the test fails, all that is left of the run stays in the folder."""
     shop = Shop(folder, postgres, broker_url, chance, behaviour)
     try:
         shop.start()
         yield shop
     except BaseException:
-        sys.stderr.write(f"what is left of the run is in {folder.relative_to(folder.parents[1])} of pytest's folder\n")
+        if not (folder / "verdict.json").exists():
+            shop.judge()
+        sys.stderr.write(f"logs, books, evidence and verdict are in {folder.relative_to(folder.parents[1])}\n")
         raise
     finally:
         shop.close()

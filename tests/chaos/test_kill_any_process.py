@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 
@@ -26,15 +26,12 @@ pytestmark = [
 ]
 
 
-@pytest.fixture
-def shop(tmp_path: Path, make_postgres: Callable[[], EmbeddedPostgres]) -> Iterator[Shop]:
+def test_every_order_ends_once_and_rightly_whoever_is_killed(
+    tmp_path: Path, make_postgres: Callable[[], EmbeddedPostgres]
+) -> None:
     with open_shop(tmp_path, make_postgres(), "pgmq://", Random(SEED)) as shop:
-        yield shop
-
-
-def test_every_order_ends_once_and_rightly_whoever_is_killed(shop: Shop) -> None:
-    switches: dict[str, Switch] = {"postgres": (shop.kill_postgres, shop.start_postgres)}
-    carry_through_kills(shop, VICTIMS, switches, orders=ORDERS)
+        switches: dict[str, Switch] = {"postgres": (shop.kill_postgres, shop.start_postgres)}
+        carry_through_kills(shop, VICTIMS, switches, orders=ORDERS)
 
 
 def test_a_killed_rabbitmq_loses_no_order(
