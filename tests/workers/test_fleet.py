@@ -2,7 +2,16 @@
 
 from datetime import timedelta
 
+from domain.ports import Meta, Unit
+from domain.process import stock_stream
+from domain.stock import StockReceived
+from tests.domain.examples import NOON
 from tests.workers.shop import PostgresShop, drive, rounds_until, wait_until, working
+
+WAITING = (
+    "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+)
 
 
 def test_two_workers_that_are_woken_for_the_same_orders_close_each_once(shop: PostgresShop) -> None:
@@ -36,6 +45,25 @@ def test_two_workers_on_one_sku_follow_each_other_instead_of_colliding(shop: Pos
         wait_until(lambda: shop.at_rest() and shop.closed(*mine, *yours))
     assert first.counters.conflicts + second.counters.conflicts == 0
     assert shop.stock("cup").on_hand == 1_000 - 240
+
+
+def test_who_plans_waits_for_who_moves_the_same_stock_and_sees_what_he_did(shop: PostgresShop) -> None:
+    shop.receive("cup")
+    shop.receive("pot")
+    shop.place("o1")
+    worker = shop.worker()
+    stream = stock_stream("north", "cup")
+    more = StockReceived(quantity=5, delivery="d2", at=NOON)
+    unit = Unit(lock=stream, expected={stream: 1}, events=[(stream, more)], meta=Meta(command_id="more"))
+    with working(worker):
+        with shop.store.transaction() as transaction:
+            transaction.lock([stream])
+            shop.wake(worker, "o1")
+            wait_until(lambda: shop.store.sql(WAITING) == [(1,)], "the worker waits for the stock")
+            transaction.append([unit])
+        wait_until(lambda: shop.closed("o1"))
+    assert worker.counters.conflicts == 0
+    assert shop.stock("cup").on_hand == 1_005 - 3
 
 
 def test_scarce_stock_is_promised_once_by_two_workers(shop: PostgresShop) -> None:

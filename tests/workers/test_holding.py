@@ -230,3 +230,17 @@ def test_while_the_store_is_away_a_worker_waits_and_does_not_spin(shop: Postgres
     failures = [entry["failures"] for entry in logs if entry["event"] == "store unavailable"]
     assert failures[:4] == [1, 2, 3, 4]
     assert {entry["log_level"] for entry in logs if entry["event"] == "store unavailable"} == {"warning"}
+
+
+def test_what_was_claimed_and_not_begun_is_not_begun_by_a_worker_that_stops(shop: PostgresShop) -> None:
+    shop.place("o1")
+    worker = shop.worker()
+    round_of(worker)
+    shop.store.faults.of["append"] = [BEFORE]
+    shop.wake(worker, "o1")
+    round_of(worker)
+    assert len(worker._desk) == 1
+    worker.stop()
+    assert worker.run()
+    assert shop.world.calls == []
+    assert [(row.state, row.attempts) for row in shop.store.runs()] == [("ready", 0)]

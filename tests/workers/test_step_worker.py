@@ -53,6 +53,7 @@ def test_an_answer_that_comes_after_a_cancellation_is_concluded_on_the_fresh_vie
     shop.wake(worker, "o1")
     drive(shop, lambda: shop.closed("o1") and shop.at_rest())
     assert worker.counters.conflicts >= 1
+    assert worker._desk.conflicts == {}
     names = shop.names("o1")
     assert names.index("CancellationRequested") < names.index("Authorized") < names.index("Voided")
     assert shop.world.captures() == {}
@@ -130,6 +131,17 @@ def test_a_commit_that_arrives_after_we_gave_up_on_it_leaves_no_run_behind(shop:
     worker = shop.worker(reconcile=timedelta(0))
     round_of(worker)
     shop.store.claim(["o1"], list(Step), worker._holding.current)
+    assert shop.unknown_runs(worker) != []
+    round_of(worker)
+    assert shop.unknown_runs(worker) == []
+
+
+def test_what_a_sweep_claimed_without_our_hearing_of_it_is_given_back(shop: PostgresShop) -> None:
+    shop.place("o1")
+    hasten(shop)
+    worker = shop.worker(sweep=timedelta(0))
+    shop.store.faults.of["claim_due"] = [AFTER]
+    round_of(worker)
     assert shop.unknown_runs(worker) != []
     round_of(worker)
     assert shop.unknown_runs(worker) == []

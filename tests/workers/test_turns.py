@@ -17,7 +17,7 @@ from domain.steps import Context, StockBook
 from domain.stock import Stock
 from domain.work import Run, RunKey, Step
 from tests.domain import views
-from tests.domain.examples import CUPS, LATER, NOON, an_order, assigned, units
+from tests.domain.examples import CUPS, LATER, NOON, POT, an_order, assigned, units
 from workers.retry import RetryPolicy
 from workers.turns import Inputs, Known, Result, Rules, empty_view, take_turn
 
@@ -213,6 +213,22 @@ def test_two_runs_of_an_order_are_settled_in_one_unit() -> None:
     result = turn(view, run(Step.CAPTURE, 1), run(Step.DELIVER, 1), run(Step.NOTIFY, 1))
     assert states(result) == ["running", "running", "running"]
     assert result.unit.lock == "o1"
+
+
+def test_a_step_that_fails_half_way_leaves_the_stock_of_its_batch_as_it_was() -> None:
+    view = views.labelled(views.planned(views.authorized(), assigned(1, units(CUPS), units(POT))))
+    view = turn(view, run(Step.HAND_OVER, 1)).known.view
+    promised = {"o1+1": 3}
+    cups, pots = Stock(on_hand=3, allocated=3, allocations=promised), Stock(allocated=3, allocations=promised)
+    loaded = {"stock-north+cup": (cups, 2), "stock-north+pot": (pots, 2)}
+    book = StockBook(loaded)
+    context = Context(now=LATER, policy=views.POLICY, stock=book)
+    scanned = outside.ParcelAccepted(scan_id="s", at=LATER)
+    known = Known(view=view, wants=processes.react(view, views.POLICY))
+    rules = Rules(steps=frozenset(Step), holder=HOLDER, actor="w", retry=RetryPolicy(), random=lambda: 0.5)
+    result = take_turn(known, Inputs(answers=[(run(Step.HAND_OVER, 1), scanned)]), context, rules)
+    assert (states(result), names(result)) == (["dead"], ["StepFailed"])
+    assert book.entries() == loaded
 
 
 def test_a_unit_says_which_run_caused_it_and_who_took_the_turn() -> None:
