@@ -14,7 +14,7 @@ def cases(orders: int) -> list[Case]:
     return [
         Case(name="in-process gateways, 1 worker", orders=orders),
         Case(name="in-process gateways, 2 workers", orders=orders, workers=2),
-        Case(name="HTTP simulator at 0 ms, 2 workers", orders=orders // 2, workers=2, latency_ms=0),
+        Case(name="HTTP simulator at 0 ms, 2 workers", orders=orders // 2, workers=2, latency_ms=0, threads=16),
         Case(name="HTTP simulator at 50 ms, 2 workers", orders=orders // 2, workers=2, latency_ms=50, threads=64),
     ]
 

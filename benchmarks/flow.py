@@ -33,13 +33,13 @@ PATIENCE_S = 300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """One row: how many orders, which outside world, how many workers with how many call threads."""
+    """One row: how many orders, which outside world, how many workers with how many call threads (0: on the spot)."""
 
     name: str
     orders: int
     workers: int = 1
     latency_ms: int | None = None
-    threads: int = 16
+    threads: int = 0
     batch: int = 200
 
 

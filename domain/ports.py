@@ -158,8 +158,11 @@ class WorkList(Protocol):
         """Claim runs that have been due for a while without anybody coming for them, whatever order they belong to."""
         ...
 
-    def wake(self, limit: int) -> Sequence[tuple[Step, str]]:
-        """Due runs that nobody has claimed although they were announced or should have been: (step, order id) to announce."""
+    def wake(self, limit: int, steps: Sequence[Step]) -> Sequence[tuple[Step, str]]:
+        """Due runs of these steps that nobody has claimed although they were or should have been announced.
+
+        Returns (step, order id) pairs to announce; for a while they are not returned again.
+        """
         ...
 
     def orphans(self) -> int:

@@ -50,7 +50,9 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     call_deadline_s: Seconds = Field(5.0, description="one call to the outside, from first to last byte")
-    call_threads: Annotated[int, Field(ge=1, le=1000)] = Field(16, description="calls at once to each dependency")
+    call_threads: Annotated[int, Field(ge=0, le=1000)] = Field(
+        16, description="calls at once to each dependency; 0: one after the other, by the worker itself"
+    )
     batch: Count = Field(200, description="orders in one append")
     in_flight: Count = Field(1000, description="runs that a worker holds at once")
     lease_s: Seconds = Field(10.0, description="how long a silent worker keeps its runs")

@@ -263,12 +263,7 @@ class Runtime:
 
     def relay(self) -> Relay:
         """A relay over this runtime's store and broker."""
-        wake_ups = self.wake_ups()
-
-        def backlog() -> int | None:
-            return max((wake_ups.backlog(step) or 0 for step in (Step.RISK, Step.AUTHORIZE)), default=0)
-
-        return Relay(self.store(), wake_ups.announce, backlog)
+        return Relay(self.store(), self.wake_ups().announce, self.wake_ups().backlog)
 
 
 class Migrations:

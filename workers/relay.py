@@ -3,7 +3,8 @@
 It announces what is due and was not claimed: retries and timers whose time has come, runs whose first announcement was lost with a
 crash or a wiped broker. It makes the runs of vanished holders ready again. Any number of relays may run; two cost doubled wake-ups.
 
-When a queue already holds many frames, workers are behind and more wake-ups would only pile up: the rows are left for later.
+When a step's queue already holds many frames, its workers are behind and more wake-ups would only pile up: its rows are left for
+later, those of other steps are not.
 """
 
 import random
@@ -17,6 +18,7 @@ import structlog
 
 from domain.errors import BrokerUnavailable, StoreUnavailable
 from domain.ports import WorkList
+from domain.work import Step
 from workers.announce import Announce
 
 log = structlog.get_logger()
@@ -46,12 +48,13 @@ class Relay:
         self,
         store: RelayStore,
         announce: Announce,
-        backlog: Callable[[], int | None],
+        backlog: Callable[[str], int | None],
         settings: RelaySettings | None = None,
     ) -> None:
         self._store = store
         self._announce = announce
         self._backlog = backlog
+        self._busy = True  # the queues are asked how full they are only while there is something to announce
         self._settings = settings or RelaySettings()
         self._stop = threading.Event()
         self._orphans_at = 0.0
@@ -87,10 +90,12 @@ class Relay:
         if now - self._tidied_at >= self._settings.tidy_every_s:
             self._tidied_at = now
             self._store.forget_holders()
-        backlog = self._backlog()
-        if backlog is not None and backlog >= self._settings.full_at:
-            return False
-        due = self._store.wake(self._settings.limit)
+        free = self._steps_without_backlog() if self._busy else list(Step)
+        due = self._store.wake(self._settings.limit, free)
         self._announce(due)
         self.announced += len(due)
+        self._busy = bool(due) or len(free) < len(Step)
         return len(due) == self._settings.limit
+
+    def _steps_without_backlog(self) -> list[Step]:
+        return [step for step in Step if (self._backlog(step) or 0) < self._settings.full_at]

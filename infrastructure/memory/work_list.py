@@ -37,10 +37,10 @@ class MemoryWorkList:
         with self._changes.block():
             return self._work.claim(self._work.overdue(limit, steps), holder)
 
-    def wake(self, limit: int) -> Sequence[tuple[Step, str]]:
+    def wake(self, limit: int, steps: Sequence[Step]) -> Sequence[tuple[Step, str]]:
         """See `domain.ports.WorkList.wake`."""
         with self._changes.block():
-            rows = self._work.overdue(limit)
+            rows = self._work.overdue(limit, steps)
             for row in rows:
                 self._work.announced(row)
             return [(row.key.step, row.key.order_id) for row in rows]

@@ -101,7 +101,7 @@ def translated() -> Iterator[None]:
         raise Collision(f"another transaction was in the way ({type(error).__name__})") from error
     except (pg.DataError, pg.IntegrityError, pg.ProgramLimitExceeded) as error:
         raise Poison(f"the database will never take this ({type(error).__name__})") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+    except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, PoolTimeout) as error:
         raise StoreUnavailable(f"the database did not answer ({type(error).__name__})") from error
 
 

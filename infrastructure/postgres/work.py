@@ -39,9 +39,10 @@ class WorkQueries:
         """See `domain.ports.WorkList.claim_due`."""
         return self._claim("claim_due", {"limit": limit, "steps": list(steps), "holder": holder.id})
 
-    def wake(self, limit: int) -> Sequence[tuple[Step, str]]:
+    def wake(self, limit: int, steps: Sequence[Step]) -> Sequence[tuple[Step, str]]:
         """See `domain.ports.WorkList.wake`."""
-        return [(Step(step), order_id) for step, order_id in self._rows("wake", {"limit": limit})]
+        rows = self._rows("wake", {"limit": limit, "steps": list(steps)})
+        return [(Step(step), order_id) for step, order_id in rows]
 
     def orphans(self) -> int:
         """See `domain.ports.WorkList.orphans`."""
@@ -51,13 +52,11 @@ class WorkQueries:
     def register(self, name: str, lease: timedelta) -> Holder:
         """See `domain.ports.WorkList.register`. The beacon is lit before the row can be seen by others."""
         beacon = self._open_beacon(lease)
-        with translated(), watched(beacon, lease.total_seconds() / 2), beacon.transaction():
-            arguments = {"name": name, "beacon": True, "lease": lease}
-            row = beacon.execute(_SQL["register"], arguments).fetchone()
-            if row is None:
-                raise StoreUnavailable("the holder was not registered")
-            holder = Holder(id=row[0], epoch=row[1])
-            beacon.execute(_SQL["beacon"], {"holder": holder.id})
+        try:
+            holder = _light(beacon, name, lease)
+        except BaseException:
+            beacon.close()
+            raise
         self._beacons[holder.id] = beacon
         return holder
 
@@ -141,6 +140,15 @@ class WorkQueries:
         dsn = conninfo(self._work.dsn, application="orderwright beacon", idle_session_timeout=idle)
         with translated():
             return psycopg.connect(dsn, autocommit=True)
+
+
+def _light(beacon: Connection, name: str, lease: timedelta) -> Holder:
+    with translated(), watched(beacon, lease.total_seconds() / 2), beacon.transaction():
+        row = beacon.execute(_SQL["register"], {"name": name, "beacon": True, "lease": lease}).fetchone()
+        if row is None:
+            raise StoreUnavailable("the holder was not registered")
+        beacon.execute(_SQL["beacon"], {"holder": row[0]})
+        return Holder(id=row[0], epoch=row[1])
 
 
 def _key(columns: Sequence[Any]) -> RunKey:

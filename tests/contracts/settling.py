@@ -43,7 +43,7 @@ class SettlingContract(WorkFixtures):
         advance(LONG - HOUR)
         assert list(store.claim(["o1"], ALL, holder)) == []
         assert list(store.claim_due(9, ALL, holder)) == []
-        assert list(store.wake(9)) == []
+        assert list(store.wake(9, ALL)) == []
         assert state(store, run.key) == "dead"
 
     def test_a_dead_run_leaves_a_letter(self, store: Store, run: Run) -> None:
@@ -147,4 +147,4 @@ class SettlingContract(WorkFixtures):
     def test_new_stock_is_announced_to_waiting_plans(self, store: Store) -> None:
         want(store, run_key(step=Step.ALLOCATE), due=store.now() + HOUR)
         store.append([work(due_now=["o1"])])
-        assert list(store.wake(9)) == [(Step.ALLOCATE, "o1")]
+        assert list(store.wake(9, ALL)) == [(Step.ALLOCATE, "o1")]

@@ -159,7 +159,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule()
     def wake(self) -> None:
         must, may = self.model.overdue(STEPS)
-        announced = set(self.store.wake(MANY))
+        announced = set(self.store.wake(MANY, STEPS))
         assert {(key.step, key.order_id) for key in must} <= announced
         assert announced <= {(key.step, key.order_id) for key in may}
         self.model.announced(key for key in may if (key.step, key.order_id) in announced)

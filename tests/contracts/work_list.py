@@ -124,10 +124,10 @@ class AnnouncingContract(WorkFixtures):
         self, store: Store, advance: Advance, holder: Holder
     ) -> None:
         want(store, run_key())
-        assert list(store.wake(9)) == []
+        assert list(store.wake(9, ALL)) == []
         assert list(store.claim_due(9, ALL, holder)) == []
         advance(HOUR)
-        assert list(store.wake(9)) == [(Step.LABEL, "o1")]
+        assert list(store.wake(9, ALL)) == [(Step.LABEL, "o1")]
 
     def test_overdue_work_of_any_order_can_be_claimed(self, store: Store, advance: Advance, holder: Holder) -> None:
         want(store, run_key("o1"), run_key("o2"), run_key("o3", Step.RISK))
@@ -141,7 +141,7 @@ class AnnouncingContract(WorkFixtures):
     ) -> None:
         want(store, *[run_key(f"o{n}") for n in range(7)])
         advance(HOUR)
-        assert len(store.wake(3)) == 3
+        assert len(store.wake(3, ALL)) == 3
         advance(HOUR)
         assert len(store.claim_due(4, ALL, holder)) == 4
         assert len(store.claim_due(4, ALL, holder)) == 3
@@ -149,15 +149,21 @@ class AnnouncingContract(WorkFixtures):
     def test_an_announcement_is_repeated_only_after_a_while(self, store: Store, advance: Advance) -> None:
         want(store, run_key())
         advance(HOUR)
-        assert len(store.wake(9)) == 1
-        assert list(store.wake(9)) == []
+        assert len(store.wake(9, ALL)) == 1
+        assert list(store.wake(9, ALL)) == []
         advance(HOUR)
-        assert len(store.wake(9)) == 1
+        assert len(store.wake(9, ALL)) == 1
+
+    def test_only_the_steps_that_were_asked_for_are_announced(self, store: Store, advance: Advance) -> None:
+        want(store, run_key("o1"), run_key("o2", Step.RISK))
+        advance(HOUR)
+        assert list(store.wake(9, [Step.RISK])) == [(Step.RISK, "o2")]
+        assert list(store.wake(9, ALL)) == [(Step.LABEL, "o1")]
 
     def test_an_announcement_claims_nothing(self, store: Store, advance: Advance, holder: Holder) -> None:
         want(store, run_key())
         advance(HOUR)
-        store.wake(9)
+        store.wake(9, ALL)
         assert claim(store, run_key(), holder).attempts == 1
 
     def test_a_timer_is_announced_when_it_is_due_and_not_before(
@@ -165,24 +171,24 @@ class AnnouncingContract(WorkFixtures):
     ) -> None:
         want(store, run_key(step=Step.EXPIRE), due=store.now() + 2 * HOUR)
         advance(HOUR)
-        assert list(store.wake(9)) == []
+        assert list(store.wake(9, ALL)) == []
         assert list(store.claim_due(9, ALL, holder)) == []
         advance(2 * HOUR)
-        assert list(store.wake(9)) == [(Step.EXPIRE, "o1")]
+        assert list(store.wake(9, ALL)) == [(Step.EXPIRE, "o1")]
 
     def test_a_retry_is_announced_as_soon_as_it_is_due(self, store: Store, advance: Advance, holder: Holder) -> None:
         want(store, run_key("o1"), run_key("o2"))
         settle(store, claim(store, run_key("o1"), holder), "ready")
         settle(store, claim(store, run_key("o2"), holder), "ready", due_in=HOUR)
-        assert list(store.wake(9)) == [(Step.LABEL, "o1")]
+        assert list(store.wake(9, ALL)) == [(Step.LABEL, "o1")]
         advance(2 * HOUR)
-        assert ("label", "o2") in list(store.wake(9))
+        assert ("label", "o2") in list(store.wake(9, ALL))
 
     def test_what_runs_is_not_announced(self, store: Store, advance: Advance, holder: Holder) -> None:
         want(store, run_key())
         claim(store, run_key(), holder)
         advance(HOUR)
-        assert list(store.wake(9)) == []
+        assert list(store.wake(9, ALL)) == []
 
 
 class HoldingContract(WorkFixtures):
@@ -202,7 +208,7 @@ class HoldingContract(WorkFixtures):
         kept = claim(store, run_key("o2"), other)
         advance(2 * HOUR)
         assert store.orphans() == 1
-        assert list(store.wake(9)) == [(Step.LABEL, "o1")]
+        assert list(store.wake(9, ALL)) == [(Step.LABEL, "o1")]
         again = claim(store, run_key("o1"), other)
         assert again.attempts == 2
         assert settle(store, late, "done") == "fenced"
@@ -244,7 +250,7 @@ class HoldingContract(WorkFixtures):
         mine, his = claim(store, run_key("o1"), holder), claim(store, run_key("o2"), other)
         store.append([work(wanted=[Want(run_key("o4"))], carried=frozenset({run_key("o4")}))], holder=holder)
         assert store.release(holder) == 2
-        assert sorted(order_id for _, order_id in store.wake(9)) == ["o1", "o4"]
+        assert sorted(order_id for _, order_id in store.wake(9, ALL)) == ["o1", "o4"]
         assert settle(store, mine, "done") == "fenced"
         assert settle(store, his, "done") == "appended"
         assert claim(store, run_key("o1"), other).attempts == 1
@@ -289,7 +295,7 @@ class MendingContract(WorkFixtures):
 
     def test_what_a_rebuild_inserts_is_announced_at_once(self, store: Store) -> None:
         store.want([Want(run_key("o1")), Want(run_key("o2"), store.now() + HOUR)])
-        assert list(store.wake(9)) == [(Step.LABEL, "o1")]
+        assert list(store.wake(9, ALL)) == [(Step.LABEL, "o1")]
 
     def test_a_message_that_cannot_be_read_is_kept_as_it_came(self, store: Store) -> None:
         store.bury_message(reason="no JSON", origin="ow_label", body=b"\x00\xff", headers={"x": 1})

@@ -78,7 +78,7 @@ class Shop(Generic[S, W]):
         self.policy = Policy()
         self.workers: list[StepWorker] = []
         self.settled: list[str] = []
-        self.relay = Relay(self.store, self.announce, lambda: None)
+        self.relay = Relay(self.store, self.announce, lambda _step: None)
         self.handler = Handler(store=self.store, announce=self.announce, policy=self.policy)
 
     def announce(self, pairs: Iterable[tuple[str, str]]) -> None:

@@ -31,7 +31,7 @@ class Heard:
 
 
 def relay(shop: PostgresShop, heard: Heard, backlog: int | None = None, settings: RelaySettings = OFTEN) -> Relay:
-    return Relay(shop.store, heard, lambda: backlog, settings)
+    return Relay(shop.store, heard, lambda _step: backlog, settings)
 
 
 def fail() -> None:
@@ -115,6 +115,16 @@ def test_while_workers_are_behind_nothing_is_added_to_the_queue(shop: PostgresSh
     assert heard.pairs == [("risk", "o1")]
 
 
+def test_a_backlog_of_one_step_keeps_no_other_step_waiting(shop: PostgresShop) -> None:
+    shop.place("o1")
+    shop.place("o2")
+    shop.store.sql("UPDATE step_runs SET step = 'label', part = 1 WHERE order_id = 'o2'")
+    hasten(shop)
+    heard = Heard()
+    Relay(shop.store, heard, lambda step: 1_000 if step == "risk" else 0, OFTEN).look()
+    assert heard.pairs == [("label", "o2")]
+
+
 def test_runs_of_the_vanished_are_set_free_even_while_workers_are_behind(shop: PostgresShop) -> None:
     shop.place("o1")
     shop.store.claim(["o1"], list(Step), shop.store.register("doomed", HOUR))
@@ -130,7 +140,7 @@ def test_an_outage_of_broker_or_store_is_waited_out_without_spinning(shop: Postg
     errors: list[Exception] = [BrokerUnavailable("away"), StoreUnavailable("away"), BrokerUnavailable("away")]
     asked: list[int] = []
 
-    def backlog() -> None:
+    def backlog(step: str) -> None:
         asked.append(1)
         if errors:
             raise errors.pop(0)

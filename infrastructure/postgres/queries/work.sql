@@ -37,6 +37,7 @@ WITH due AS (
     SELECT r.order_id, r.step, r.part, r.ordinal
     FROM step_runs r
     WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() AND r.due_at <= clock_timestamp()
+      AND r.step = ANY (%(steps)b::text[])
     ORDER BY r.wake_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
