@@ -21,6 +21,7 @@ from infrastructure.messaging.untyped import Untyped
 from infrastructure.messaging.wire import Silent, Wire
 
 HEADER_FRAME = 2
+NO_LIMIT = 2**31 - 1
 
 
 def tolerant_frames(connection: Untyped, callback: Untyped) -> Untyped:
@@ -154,7 +155,11 @@ class AmqpWire(Wire):
             "x-overflow": "reject-publish",
             "x-max-length": self.settings.max_length,
         }
-        if queue != self.settings.dead_queue:
+        if (
+            queue == self.settings.dead_queue
+        ):  # RabbitMQ 4 drops what was given back 20 times, unless it is told otherwise
+            arguments |= {"x-delivery-limit": NO_LIMIT}
+        else:
             arguments |= {
                 "x-delivery-limit": self.settings.delivery_limit,
                 "x-dead-letter-exchange": "",

@@ -12,11 +12,11 @@ import pytest
 from kombu import Connection
 
 from domain.errors import BrokerUnavailable
-from domain.messaging import Outbound
+from domain.messaging import Inbound, Outbound
 from infrastructure.embedded.waiting import wait_until
 from infrastructure.messaging.broker import Broker, connect
 from infrastructure.messaging.settings import BrokerSettings
-from tests.contracts.broker import PATIENCE_S, BrokerContract, Inbox, receiving, send_raw
+from tests.contracts.broker import PATIENCE_S, BrokerContract, Inbox, consuming, receiving, send_raw
 from tests.servers.rabbitmq import RabbitNode
 
 
@@ -131,6 +131,25 @@ class TestRabbitMQBroker(BrokerContract):
             publisher.publish([Outbound(queue=queue, body=b"1")])
             assert wait_until(lambda: publisher.depth(f"{queue}_dead") == 1, timeout_s=PATIENCE_S)
         assert consumer.stop(PATIENCE_S)
+
+    def test_a_dead_letter_may_be_given_back_as_often_as_its_keeper_has_to_wait(
+        self, broker: Broker, queue: str
+    ) -> None:
+        """RabbitMQ 4 has a limit of 20 by default."""
+        patient = connect(replace(broker.settings, dead_queue=queue))
+        patient.declare([])
+        inbox = Inbox(settling=False)
+
+        def keep(inbound: Inbound) -> None:
+            inbox.take(inbound)
+            if len(inbox.messages) < 30:
+                inbound.release()
+            else:
+                inbound.settle()
+
+        with consuming(patient, queue, keep, inbox.refuse), patient.publisher() as publisher:
+            publisher.publish([Outbound(queue=queue, body=b"1")])
+            assert inbox.has(30)
 
 
 class TestRabbitMQInTrouble:
