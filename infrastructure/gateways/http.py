@@ -115,8 +115,11 @@ class HttpNotifier:
 
 
 def http_world(base_url: str, *, threads: int, deadline_s: float) -> OutsideWorld:
-    """All four services behind one URL, as the simulator plays them, each with its own bounded pool."""
-    channels = [Channel(base_url, threads=threads, deadline_s=deadline_s) for _ in range(4)]
+    """All four services behind one URL, as the simulator plays them, each with its own bounded pool.
+
+    0 threads: one caller makes all calls itself, and needs one connection.
+    """
+    channels = [Channel(base_url, threads=max(1, threads), deadline_s=deadline_s) for _ in range(4)]
     risk, payments, carrier, mail = channels
     return OutsideWorld(
         risk=HttpRiskAssessor(risk),
