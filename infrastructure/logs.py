@@ -17,7 +17,8 @@ ALLOWED = frozenset(
         "order_id", "correlation_id", "causation_id", "event_id", "message_id", "run", "runs", "step", "worker", "holder", "epoch",
         "attempt", "attempts", "reason", "failures", "orders", "events", "batches", "conflicts", "fenced", "dead", "swept",
         "wake_ups", "queue", "size", "sha256", "position", "projection", "name", "port", "url", "pid", "path", "count", "seconds",
-        "accepted", "refused", "already_known", "read", "signal", "version", "role", "lag_events", "state", "requests",
+        "accepted", "refused", "already_known", "read", "signal", "version", "role", "lag_events", "state", "requests", "queues", "calls",
+        "open_connections", "ledger", "seed",
     }
 )  # fmt: skip
 VALUE_LIMIT = 1000

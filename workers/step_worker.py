@@ -282,8 +282,10 @@ class StepWorker:
             self._calls.make(call)
 
     def _log_troubles(self, result: Result) -> None:
+        meta = result.unit.meta
+        ids = {"correlation_id": meta.correlation_id, "causation_id": meta.causation_id}
         for settled in result.unit.settled:
-            about = {"order_id": settled.key.order_id, "run": str(settled.key)}
+            about = {"order_id": settled.key.order_id, "run": str(settled.key), **ids}
             if settled.state == "dead":
                 self.counters.dead += 1
                 log.error("dead letter", reason=settled.error, **about)

@@ -1,9 +1,11 @@
 """Logs: one line an entry, nothing in it that was not meant for it."""
 
+import ast
 import io
 import json
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -11,6 +13,7 @@ import structlog
 
 from infrastructure import logs
 
+ROOT = Path(__file__).parents[2]
 CARD = "4111111111111111"
 Lines = Callable[[], list[dict[str, Any]]]
 
@@ -143,3 +146,22 @@ def test_the_traceback_of_a_library_is_kept() -> None:
 )
 def test_text_is_shown_as_it_is_unless_it_acts(text: str, shown: str) -> None:
     assert logs.printable(text) == shown
+
+
+@pytest.mark.parametrize("package", ["infrastructure", "workers"])
+def test_every_key_that_our_code_logs_gets_into_the_log(package: str) -> None:
+    """The allow-list drops a key that it does not know without a word."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / package).rglob("*.py")]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call) and _logs(node.func)]
+    keys = {keyword.arg for call in calls for keyword in call.keywords if keyword.arg}
+    assert calls
+    assert keys <= logs.ALLOWED
+
+
+def _logs(function: ast.expr) -> bool:
+    return (
+        isinstance(function, ast.Attribute)
+        and isinstance(function.value, ast.Name)
+        and function.value.id == "log"
+        and function.attr in {"debug", "info", "warning", "error", "exception"}
+    )
