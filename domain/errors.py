@@ -56,10 +56,6 @@ class BrokerUnavailable(Transient):
     """The broker did not take or confirm the messages."""
 
 
-class LeaseLost(Transient):
-    """Another holder has the lease now; nothing guarded by it may be written."""
-
-
 class Poison(OrderwrightError):
     """It can never succeed: keep it where a person sees it."""
 

@@ -126,8 +126,6 @@ class EmbeddedPostgres:
                     raise Misconfigured(f"The server in {self._layout.directory} refuses us: {error}") from error
                 return self._enter()  # it had been killed just now and only looked alive
 
-    attach_or_start = start
-
     def stop(self) -> None:
         """End the server if it is ours to end; what others own keeps running."""
         if not self._owns:

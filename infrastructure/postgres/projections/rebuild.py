@@ -50,7 +50,6 @@ class PostgresRebuild:
     ) -> None:
         self._dsn = dsn
         self._models = read_models(names)
-        self._page = page
         self._switch_timeout_s = switch_timeout_s
         self._pages = Pages(size=page, categories=frozenset[str]().union(*(m.categories for m in self._models)))
         self._mark = LowWaterMark()
