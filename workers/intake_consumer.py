@@ -2,12 +2,12 @@
 
 A message is one order as JSON, or up to a hundred as JSON lines. It is acknowledged after the commit, so a crash brings it again, and
 then its orders are known already. With `reply_to` the sender hears of every order: accepted, known or refused. What cannot be read,
-and what was refused without anybody to be told, becomes a dead letter: nothing vanishes.
+and what was refused without anybody to be told, becomes a dead letter: nothing vanishes but the digits of what held card data.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -15,7 +15,15 @@ import structlog
 
 from domain.errors import BrokerUnavailable, StoreUnavailable
 from domain.messaging import Consumer, Inbound
-from infrastructure.intake import MAX_BYTES, OrderSubmission, Refusal, parse_order, unreadable
+from infrastructure.intake import (
+    CARD_DATA,
+    MAX_BYTES,
+    OrderSubmission,
+    Refusal,
+    parse_order,
+    unreadable,
+    without_digits,
+)
 from workers.intake import Outcome, Refused
 from workers.replies import Replies, can_answer
 
@@ -126,7 +134,7 @@ class IntakeConsumer:
         self._replies.answer(inbound, outcomes)
         refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
         if message.is_unreadable() or (refused and not can_answer(inbound)):
-            self._bury(inbound, _reason(refused))
+            self._bury(_fit_to_keep(inbound, refused), _reason(refused))
         else:
             inbound.settle()
 
@@ -164,6 +172,12 @@ def _parsed(documents: Iterable[bytes]) -> Iterator[OrderSubmission | Refusal]:
             yield parse_order(document)
         except Refusal as refusal:
             yield refusal
+
+
+def _fit_to_keep(inbound: Inbound, refused: Sequence[Refused]) -> Inbound:
+    if any(error.reason == CARD_DATA for outcome in refused for error in outcome.errors):
+        return replace(inbound, body=without_digits(inbound.body))
+    return inbound
 
 
 def _refused(refusal: Refusal) -> Refused:

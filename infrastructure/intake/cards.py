@@ -53,6 +53,12 @@ def holds_card_number(text: str) -> bool:
     return _place_of_card(_plain(text)) is not None
 
 
+def without_digits(body: bytes) -> bytes:
+    """What may be kept of a document that was refused for its card data: everything but its digits, of any script."""
+    text = body.decode(errors="replace")
+    return "".join(["*" if sign.isnumeric() else sign for sign in text]).encode()
+
+
 def _everything(order: OrderSubmission) -> str:
     """All text, with a letter between what is not read together."""
     place = order.ship_to

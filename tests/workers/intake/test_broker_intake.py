@@ -128,6 +128,16 @@ def test_what_nobody_would_hear_of_becomes_a_dead_letter(hall: Hall) -> None:
     assert any("more than 100 orders" in reason for _, reason in hall.buried)
 
 
+@pytest.mark.parametrize("number", ["4111 1111 1111 1111", "\uff14\uff11\uff11\uff11" * 4])
+def test_card_data_is_kept_in_no_dead_letter(hall: Hall, number: str) -> None:
+    hall.send(line("A", note=number))
+    until(lambda: len(hall.buried) == 1 and hall.is_empty())
+    ((body, reason),) = hall.buried
+    assert b'"order_id": "A"' in body
+    assert "card data" in reason
+    assert not any(sign.isnumeric() for sign in body.decode())
+
+
 def test_what_cannot_be_read_is_a_dead_letter_even_if_it_is_answered(hall: Hall) -> None:
     hall.send(b"{", reply_to=ANSWERS)
     assert isinstance(decode_outcome(hall.answers(1)[0].body), Refused)
