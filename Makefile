@@ -31,7 +31,7 @@ bench: venv-run ## measure orders per second on this machine
 
 .PHONY: chaos
 chaos: venv-dev ## kill every process in turn while orders are under way, and check what became of each (ORDERS=2000)
-	@ORDERWRIGHT_CHAOS_ORDERS=$(or $(ORDERS),2000) $(BIN)/python -m pytest -m chaos -p no:xdist tests/chaos $(ARGS)
+	@ORDERWRIGHT_CHAOS_ORDERS=$(or $(ORDERS),2000) $(BIN)/python -m pytest -m chaos -n 0 tests/chaos $(ARGS)
 
 .PHONY: fmt
 fmt: venv-dev ## format, and fix what ruff can fix
