@@ -29,6 +29,7 @@ from infrastructure.gateways.outside import OutsideWorld
 from infrastructure.messaging.broker import Broker, connect
 from infrastructure.messaging.dead import DeadLetterSender
 from infrastructure.messaging.frames import decode_frame
+from infrastructure.messaging.hardening import anything
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.wakeups import WakeUps, queue_of
 from infrastructure.postgres import migrate
@@ -251,7 +252,7 @@ class Runtime:
         """Stores the broker's dead letters."""
         broker = self.broker()
         self._declare(broker)
-        consumer = broker.consumer([DEAD_QUEUE], on_unreadable=leave, check=lambda _: None)
+        consumer = broker.consumer([DEAD_QUEUE], on_unreadable=leave, check=anything)
         publisher = broker.publisher()
         self._open.callback(publisher.close)
         return Keeper(consumer, self.store().bury_message, publisher.tidy)

@@ -52,6 +52,11 @@ def json_only(limit: int) -> Check:
     return check
 
 
+def anything(_inbound: Inbound) -> str | None:
+    """Refuse nothing: for the keeper of dead letters."""
+    return None
+
+
 def _is_utf8(encoding: str | None) -> bool:
     return encoding is None or encoding.lower() in {"", "utf-8", "utf8"}
 

@@ -69,9 +69,10 @@ class Cli:
         """The settings and the origin of each."""
         from infrastructure.settings import load
 
-        if "password" in str(self.flags.get("database_url", "")) or "@" in str(self.flags.get("database_url", "")):
+        urls = [str(self.flags.get(name, "")) for name in ("database_url", "broker_url")]
+        if any("password" in url or "@" in url for url in urls):
             self.say(
-                "a password on the command line can be seen by everybody on this machine; set DATABASE_URL instead"
+                "a password on the command line can be seen by everybody on this machine; set DATABASE_URL or ORDERWRIGHT_BROKER_URL instead"
             )
         return load(self.flags, file=self.config)
 

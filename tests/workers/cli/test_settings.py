@@ -52,8 +52,12 @@ def test_a_line_break_in_a_setting_of_the_environment_is_refused(program: Progra
     assert program.call("config", "show", ORDERWRIGHT_DATABASE_URL="host=x\npassword=y").code == 3
 
 
-def test_a_password_on_the_command_line_earns_a_warning(program: Program) -> None:
-    ended = program.call("config", "show", "--database-url", "postgresql://me:hunter2@127.0.0.1/x")
+@pytest.mark.parametrize(
+    "option",
+    [("--database-url", "postgresql://me:hunter2@127.0.0.1/x"), ("--broker-url", "amqp://me:hunter2@127.0.0.1/")],
+)
+def test_a_password_on_the_command_line_earns_a_warning(program: Program, option: tuple[str, str]) -> None:
+    ended = program.call("config", "show", *option)
     assert "can be seen by everybody" in ended.err
     assert "hunter2" not in ended.err + ended.out
 
