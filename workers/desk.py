@@ -11,6 +11,8 @@ from domain.outside import Answer
 from domain.work import Run, RunKey
 from workers.turns import Inputs
 
+SUSPECT_AFTER = 3
+
 
 class Desk:
     """Used by one thread."""
@@ -40,8 +42,14 @@ class Desk:
             self._inputs_of(run).answers.append((run, answer))
 
     def take(self, limit: int) -> dict[str, Inputs]:
-        """What has waited longest, for at most so many orders."""
-        return {order_id: self.waiting.pop(order_id) for order_id in list(islice(self.waiting, limit))}
+        """What has waited longest, for at most so many orders; a suspect is taken alone.
+
+        A suspect has been tried often without coming to an end. If it is what ends its workers, it must not take others with it.
+        """
+        orders = list(islice(self.waiting, limit))
+        suspects = [place for place, order_id in enumerate(orders) if _is_suspect(self.waiting[order_id])]
+        end = max(1, suspects[0]) if suspects else len(orders)
+        return {order_id: self.waiting.pop(order_id) for order_id in orders[:end]}
 
     def put_back(self, inputs: Mapping[str, Inputs]) -> None:
         """Take these again after what waits already; within an order they stay ahead of what came in since."""
@@ -83,3 +91,7 @@ class Desk:
 
     def _inputs_of(self, run: Run) -> Inputs:
         return self.waiting.setdefault(run.key.order_id, Inputs())
+
+
+def _is_suspect(inputs: Inputs) -> bool:
+    return any(run.attempts > SUSPECT_AFTER for run in inputs.begin)

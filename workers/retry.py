@@ -34,9 +34,10 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """`attempts` in all; waits grow from `base_s` to `cap_s`."""
+    """`attempts` in all; waits grow from `base_s` to `cap_s`. `crashes` more are allowed to a run whose workers vanished."""
 
     attempts: int = 8
+    crashes: int = 20
     base_s: float = 0.5
     cap_s: float = 60.0
 

@@ -130,7 +130,11 @@ class _Turn:
     def begin(self, run: Run) -> None:
         if self._view.order.placed is None:
             self._troubles[run.key] = GiveUp(reason="there is no such order")  # and nothing to record it in
-        elif run.key in {want.key for want in self._wanted()}:
+        elif run.key not in {want.key for want in self._wanted()}:
+            return
+        elif run.attempts > self._rules.retry.attempts + self._rules.retry.crashes:
+            self._trouble(run, Poison("its workers ended without an answer, again and again"))
+        else:
             self._attempt(run, lambda: steps.begin(self._view, run, self._context))
 
     def carry_on(self) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from domain.errors import Transient
 from domain.work import Run, RunKey, Step
-from workers.desk import Desk
+from workers.desk import SUSPECT_AFTER, Desk
 from workers.turns import Inputs
 
 
@@ -63,3 +63,12 @@ def test_answers_are_kept_when_what_is_not_begun_is_let_go(desk: Desk) -> None:
     desk.conclude(run("o1"), Transient("later"))
     desk.drop_unbegun()
     assert (list(desk.held), list(desk.waiting)) == ([run("o1").key], ["o1"])
+
+
+def test_an_order_that_was_tried_often_is_taken_alone(desk: Desk) -> None:
+    often = Run(RunKey("o2", Step.RISK), SUSPECT_AFTER + 1, 1)
+    desk.take(9)
+    desk.begin([run("o1"), often, run("o3")])
+    assert list(desk.take(9)) == ["o1"]
+    assert list(desk.take(9)) == ["o2"]
+    assert list(desk.take(9)) == ["o3"]

@@ -234,3 +234,12 @@ def test_a_step_that_fails_half_way_leaves_the_stock_of_its_batch_as_it_was() ->
 def test_a_unit_says_which_run_caused_it_and_who_took_the_turn() -> None:
     meta = turn(PLACED, run(Step.RISK)).unit.meta
     assert (meta.causation_id, meta.correlation_id, meta.actor) == ("o1/risk/0/1", "o1", "w")
+
+
+def test_a_run_whose_workers_always_ended_is_a_dead_letter_in_the_end() -> None:
+    retry = RetryPolicy(attempts=3, crashes=5)
+    assert turn(PLACED, run(Step.RISK, attempts=8), retry=retry).calls
+    result = turn(PLACED, run(Step.RISK, attempts=9), retry=retry)
+    assert not result.calls
+    assert states(result) == ["dead"]
+    assert names(result) == ["StepFailed"]
