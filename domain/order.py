@@ -247,6 +247,8 @@ def _place_hold(command: PlaceHold, order: Order) -> Sequence[OrderEvent]:
         raise CommandRefused("the order is being cancelled")
     if command.reason in order.holds:
         return []
+    if command.until is not None and command.until <= command.at:
+        raise CommandRefused("lies in the past", field="until")
     return [HoldPlaced(reason=command.reason, note=command.note, by=command.by, at=command.at, until=command.until)]
 
 

@@ -21,6 +21,7 @@ _ALIASES = {"DATABASE_URL": "database_url"}
 
 Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
+Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]{0,31}$")]
 
 
@@ -30,7 +31,7 @@ class WarehouseSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: Identifier
-    countries: tuple[str, ...] = ()
+    countries: tuple[Country, ...] = ()
 
 
 class Settings(BaseModel):
@@ -90,6 +91,8 @@ def load(
         ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
     ):
         _refuse_unknown(found, origin)
+        if isinstance(places := found.get("warehouses"), str):
+            found["warehouses"] = _warehouses(origin, places)
         values |= found
         origins |= dict.fromkeys(found, origin)
     try:
@@ -117,18 +120,18 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if name.startswith(PREFIX) and field in Settings.model_fields:
             if "\n" in text or "\0" in text:
                 raise Misconfigured(f"environment {name}: has a line break or NUL in it")
-            found[field] = _warehouses(name, text) if field == "warehouses" else text
+            found[field] = text
     return found
 
 
-def _warehouses(name: str, text: str) -> list[dict[str, Any]]:
+def _warehouses(origin: str, text: str) -> list[dict[str, Any]]:
     """`BERLIN:DE,AT;LEEDS:GB`: ids with the countries that they are first choice for."""
     places = []
     for part in filter(None, text.split(";")):
         place, _, countries = part.partition(":")
         places.append({"id": place.strip(), "countries": tuple(filter(None, countries.split(",")))})
     if not places:
-        raise Misconfigured(f"environment {name}: names no warehouse; write ID:COUNTRY,COUNTRY;ID")
+        raise Misconfigured(f"warehouses ({origin}): names no warehouse; write ID:COUNTRY,COUNTRY;ID")
     return places
 
 

@@ -33,6 +33,7 @@ from infrastructure.messaging.hardening import anything
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.wakeups import WakeUps, queue_of
 from infrastructure.postgres import migrate
+from infrastructure.postgres.database import readable
 from infrastructure.postgres.diagnosis import Diagnosis
 from infrastructure.postgres.migration_files import read_migrations
 from infrastructure.postgres.store import PostgresStore
@@ -88,7 +89,7 @@ class Runtime:
         """The database's DSN; starts the embedded server if there is no other."""
         if self._dsn is None:
             url = self.settings.database_url
-            self._dsn = url.get_secret_value() if url else self._embedded()
+            self._dsn = readable(url.get_secret_value()) if url else self._embedded()
         return self._dsn
 
     def _embedded(self) -> str:

@@ -1,12 +1,16 @@
 """Whether the outside world answers at all."""
 
-import urllib3
+from contextlib import closing
+
+from domain.errors import Misconfigured, Transient
+from infrastructure.gateways.channel import Channel
 
 
 def trouble(url: str, *, timeout_s: float = 3.0) -> str | None:
     """Why `GET /healthz` is not answered well; None if it is."""
     try:
-        answer = urllib3.request("GET", f"{url}/healthz", timeout=timeout_s, retries=False)
-    except (urllib3.exceptions.HTTPError, ValueError) as error:
-        return f"{type(error).__name__}: {error}"
-    return None if answer.status == 200 else f"it answers with status {answer.status}"
+        with closing(Channel(url, threads=1, deadline_s=timeout_s)) as channel:
+            status = channel.get("/healthz").status
+    except (Transient, Misconfigured) as error:
+        return str(error)
+    return None if status == 200 else f"it answers with status {status}"

@@ -16,7 +16,7 @@ from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from domain.errors import OrderwrightError, Poison, StoreUnavailable
+from domain.errors import Misconfigured, OrderwrightError, Poison, StoreUnavailable
 from infrastructure.deadline import watchdog
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -38,6 +38,17 @@ _IDLE_CHECK_S = 1.0
 _CHECK_DEADLINE_S = 3.0
 _USE_DEADLINE_S = 35.0  # a little more than the server's own statement_timeout
 _COLLISIONS = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable, pg.UniqueViolation)
+
+
+def readable(dsn: str) -> str:
+    """The DSN itself. Raises `Misconfigured` if libpq cannot read it, without repeating it: it may hold a password."""
+    try:
+        conninfo_to_dict(dsn)
+    except psycopg.ProgrammingError:
+        raise Misconfigured(
+            "database_url cannot be read: write postgresql://user:password@host/database, or key=value pairs"
+        ) from None
+    return dsn
 
 
 def conninfo(dsn: str, *, application: str = "orderwright", **session: str) -> str:

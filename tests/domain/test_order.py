@@ -317,3 +317,8 @@ def test_a_command_repeated_right_after_success_is_no_event(
 def test_money_of_two_currencies_does_not_add_up() -> None:
     with pytest.raises(ValueError, match="EUR and NOK"):
         eur(1) + Money(amount=1, currency="NOK")
+
+
+def test_a_hold_cannot_end_before_it_begins() -> None:
+    with pytest.raises(CommandRefused, match="until"):
+        orders.decide(replace(HOLD, until=NOON), orders.DECIDER.fold([an_order()]))

@@ -134,3 +134,15 @@ def test_an_empty_list_of_warehouses_is_refused() -> None:
 def test_settings_do_not_change() -> None:
     with pytest.raises(ValueError, match="frozen"):
         DEFAULTS.batch = 3
+
+
+def test_warehouses_are_written_in_one_line_in_the_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "orderwright.toml"
+    path.write_text('warehouses = "BERLIN:DE,AT;LEEDS:GB"\n')
+    settings, _ = load(environment={}, file=path)
+    assert [place.id for place in settings.warehouses] == ["BERLIN", "LEEDS"]
+
+
+def test_a_country_of_a_warehouse_is_a_code() -> None:
+    with pytest.raises(Misconfigured, match=r"warehouses\.0\.countries\.0"):
+        load({"warehouses": "BERLIN:GERMANY"}, environment={})

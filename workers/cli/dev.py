@@ -33,9 +33,10 @@ def dev(
 
     A process that dies is started again. With a gateway_url of your own in the settings no outside world is simulated.
     """
+    from workers.demo.folder import alone_in
     from workers.tree import Tree, children
 
-    with stopping() as stopper, cli.runtime() as runtime:
+    with stopping() as stopper, alone_in(cli.settings.data_dir), cli.runtime() as runtime:
         tree = Tree(_environment(cli), heal=runtime.revive, tell=cli.say, grace_s=cli.settings.grace_s)
         try:
             runtime.migrated()

@@ -173,8 +173,11 @@ def _change(cli: Cli, order_id: str, order_command: Callable[..., Any], command_
         done = runtime.handler().on_order(
             order_id, order_command, command_id=command_id or f"cli:{uuid.uuid4()}", actor=_person()
         )
+    if "CancellationRefused" in done.events:
+        cli.say(f"{order_id}: too late, the carrier has everything; a return is offered (CancellationRefused)")
+        return REFUSED
     cli.say(f"{order_id}: {', '.join(done.events)}" if done.events else f"{order_id}: nothing to do")
-    return REFUSED if "CancellationRefused" in done.events else 0
+    return 0
 
 
 def _check(order_id: str) -> None:

@@ -45,6 +45,20 @@ def fresh_folder(folder: Path) -> Iterator[Path]:
         yield folder
 
 
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep a second `dev`, and one beside a demo, out of the folder while the block runs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "dev.lock").open("ab") as own:
+        if not _lock(own.fileno()):
+            raise Misconfigured(f"dev runs in {folder} already: end it, or choose another --data-dir")
+        if (folder / MARK).exists():
+            with (folder / MARK).open("ab") as mark:
+                if not _lock(mark.fileno()):
+                    raise Misconfigured(f"a demo runs in {folder}: end it, or choose another --data-dir")
+        yield
+
+
 def _refuse_strangers(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise Misconfigured(f"{folder} is no folder: choose another --data-dir")

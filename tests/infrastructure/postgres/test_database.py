@@ -7,9 +7,9 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from domain.errors import StoreUnavailable
+from domain.errors import Misconfigured, StoreUnavailable
 from infrastructure.embedded.waiting import wait_until
-from infrastructure.postgres.database import Connection, Database
+from infrastructure.postgres.database import Connection, Database, readable
 
 GONE = "SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)"
 
@@ -44,3 +44,10 @@ def is_gone(dsn: str, pid: int) -> bool:
 def test_a_server_that_takes_no_writes_for_a_while_is_an_outage(database: str) -> None:
     with pytest.raises(StoreUnavailable), connected(database, default_transaction_read_only="on") as connection:
         connection.execute("INSERT INTO commands (id) VALUES ('a')")
+
+
+def test_a_dsn_that_cannot_be_read_is_refused_without_repeating_its_password() -> None:
+    with pytest.raises(Misconfigured) as refused:
+        readable("mysql://u:secretpw@localhost/x")
+    assert "secretpw" not in str(refused.value)
+    assert refused.value.__suppress_context__
