@@ -1,4 +1,4 @@
-"""Is this installation well? Checks that look and change nothing, each with the command that mends what it finds.
+"""Is this installation well? Checks that change no data, each with the command that mends what it finds.
 
 A check that cannot be made because an earlier one failed is left out: one cause is told once.
 """

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from infrastructure.postgres.database import Connection, translated
+from infrastructure.postgres.database import Connection, translated, watched
 from infrastructure.postgres.projections.applying import apply
 from infrastructure.postgres.projections.models import ReadModel, read_models
 from infrastructure.postgres.projections.pages import Pages
@@ -24,6 +24,7 @@ from infrastructure.postgres.watermark import LowWaterMark
 
 _SQL = load("projections")
 _EVENTS = load("events")
+ROUND_DEADLINE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,18 +64,22 @@ class PostgresProjector:
         try:
             with translated(), garbage_collector_paused():
                 connection = self._connected()
-                mark = self._observe(connection)
-                behind = [model for model in self._models if self._reached.get(model.name, -1) < mark]
-                if behind:
-                    with connection.transaction():
-                        for model in behind:
-                            self._advance(connection, model, mark, done)
+                with watched(connection, ROUND_DEADLINE_S):
+                    self._advance_all(connection, done)
         except BaseException:
             self.close()
             raise
         if not done.more:
             self._pages.forget()
         return done
+
+    def _advance_all(self, connection: Connection, done: Round) -> None:
+        mark = self._observe(connection)
+        behind = [model for model in self._models if self._reached.get(model.name, -1) < mark]
+        if behind:
+            with connection.transaction():
+                for model in behind:
+                    self._advance(connection, model, mark, done)
 
     def close(self) -> None:
         """End the connection; a transaction that is open is rolled back."""
