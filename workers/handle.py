@@ -80,10 +80,16 @@ class Handler:
         raise _conflict(verdict)
 
     def on_stock(self, warehouse: str, sku: str, command: stocks.StockCommand, *, command_id: str, actor: str) -> Done:
-        """One command on one stock; orders at the head of its queue are planned again if something came in."""
+        """One command on one stock; orders at the head of its queue are planned again if something came in.
+
+        Raises `CommandRefused` for the id of a delivery that was received with another quantity.
+        """
         stream = processes.stock_stream(warehouse, sku)
         meta = Meta(command_id=command_id, causation_id=command_id, actor=actor)
-        return self._unless_done(meta, stream, lambda: self._on_stock(stream, command, meta))
+        done = self._unless_done(meta, stream, lambda: self._on_stock(stream, command, meta))
+        if not done.events and isinstance(command, stocks.Receive):
+            self._refuse_another_delivery(stream, command, meta)
+        return done
 
     def _on_stock(self, stream: str, command: stocks.StockCommand, meta: Meta) -> Done:
         verdict = Verdict(outcome="conflict", stream=stream)
@@ -110,6 +116,13 @@ class Handler:
             if verdict.outcome == "repeated":
                 return Done(events=())
         raise _conflict(verdict)
+
+    def _refuse_another_delivery(self, stream: str, command: stocks.Receive, meta: Meta) -> None:
+        for recorded in self.store.read({stream: 0}):
+            if recorded.meta.command_id == meta.command_id and recorded.event.quantity != command.quantity:
+                raise CommandRefused(
+                    f"this delivery was received with {recorded.event.quantity} units before", field="quantity"
+                )
 
     def _unless_done(self, meta: Meta, stream: str, attempt: Callable[[], Done]) -> Done:
         """Repeating a command that was done is no refusal, even if it could not be done once more."""

@@ -130,3 +130,15 @@ def test_stock_that_is_set_free_by_a_cancellation_goes_to_who_waits_for_it(shop:
     command(shop, CANCEL)
     drive(shop, lambda: shop.closed("o1", "o2"))
     assert shop.stock().on_hand == 0
+
+
+def test_a_delivery_that_comes_again_with_another_quantity_is_refused(shop: PostgresShop) -> None:
+    assert receive(shop, 100, "truck-1") == ("StockReceived",)
+    assert receive(shop, 100, "truck-1") == ()
+    with pytest.raises(CommandRefused, match="with 100 units before"):
+        receive(shop, 50, "truck-1")
+
+
+def receive(shop: PostgresShop, quantity: int, delivery: str) -> tuple[str, ...]:
+    command = stocks.Receive(quantity=quantity, delivery=delivery, at=shop.store.now())
+    return shop.handler.on_stock("north", "cup", command, command_id=f"receive:{delivery}", actor="ada").events
