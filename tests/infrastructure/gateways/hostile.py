@@ -77,14 +77,14 @@ class HostileServer:
 
     def _play(self, sock: socket.socket) -> None:
         self._count(+1)
-        with sock:
-            sock.settimeout(60)
-            try:
+        try:
+            with sock:
+                sock.settimeout(60)
                 self._script(Peer(sock, self.closing))
-            except OSError:
-                pass
-            finally:
-                self._count(-1)
+        except OSError:
+            pass
+        finally:  # only now: who waits for `open` to fall wants to find the connection closed
+            self._count(-1)
 
     def _count(self, change: int) -> None:
         with self._lock:
