@@ -2,7 +2,8 @@
 
 A `CommandRefused` is a business answer and is never retried. A `VersionConflict` means read and decide again, at once. A
 `Transient` costs an attempt and is tried later. `Unavailable` means that the other side was surely not reached, `OutcomeUnknown`
-that it may have been: only an inquiry may follow. `Poison` can never succeed, and `Misconfigured` stops the process.
+that it may have been: only an inquiry may follow. `RateLimited` and `BreakerOpen` concern a dependency and not the run that met
+them, so they cost nothing. `Poison` can never succeed, and `Misconfigured` stops the process.
 """
 
 from dataclasses import dataclass
@@ -44,6 +45,18 @@ class Unavailable(Transient):
     """The other side was surely not reached, so nothing happened there."""
 
 
+class BreakerOpen(Unavailable):
+    """We did not even ask: the breaker of that dependency lets nobody through now."""
+
+    def __init__(self, dependency: str, *, retry_after_s: float | None = None) -> None:
+        self.dependency = dependency
+        super().__init__(f"the breaker of {dependency} is open", retry_after_s=retry_after_s)
+
+
+class RateLimited(Transient):
+    """The other side has done nothing and asks all of us to come later."""
+
+
 class OutcomeUnknown(Transient):
     """The other side may have acted; ask it by key before anything else."""
 
@@ -58,6 +71,10 @@ class BrokerUnavailable(Transient):
 
 class Poison(OrderwrightError):
     """It can never succeed: keep it where a person sees it."""
+
+
+class KeyExpired(Poison):
+    """The other side knows nothing of the key and keeps keys no longer than that: it never happened, or it was forgotten."""
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 200, 402   well-formed JSON of the expected kind     the answer (402 carries refusals)
            anything else                             OutcomeUnknown
-429, 503   503 only with Retry-After                 Transient, with that pause
+429                                                  RateLimited, with that pause if it names one
+503        with Retry-After                          RateLimited, with that pause
 401, 403, 407                                        Transient: our credentials, not this order
 400, 409, 422                                        Poison: the request itself is wrong
 other 4xx  with a well-formed problem                Poison, without one OutcomeUnknown (some proxy spoke)
@@ -15,7 +16,7 @@ from typing import NoReturn, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from domain.errors import OutcomeUnknown, Poison, Transient
+from domain.errors import OutcomeUnknown, Poison, RateLimited, Transient
 from infrastructure.gateways.connection import HttpAnswer
 from infrastructure.gateways.wire import Problem
 
@@ -53,12 +54,12 @@ def _raise(answer: HttpAnswer) -> NoReturn:
     status, pause_s, problem = answer.status, _retry_after_s(answer), _problem(answer)
     said = f"status {status}" + (f": {problem.error}: {problem.message[:200]}" if problem else "")
     if status == 429 or (status == 503 and pause_s is not None):
-        raise Transient(said, retry_after_s=pause_s)
+        raise RateLimited(said, retry_after_s=pause_s)
     if status in {401, 403, 407}:
         raise Transient(said)
     if status in {400, 409, 422} or (400 <= status < 500 and status != 408 and problem is not None):
         raise Poison(said)
-    raise OutcomeUnknown(said)
+    raise OutcomeUnknown(said, retry_after_s=pause_s)
 
 
 def _is_json(answer: HttpAnswer) -> bool:

@@ -11,7 +11,7 @@ from datetime import datetime
 from threading import Lock
 from typing import Generic, TypeVar, cast
 
-from domain.errors import OutcomeUnknown, Poison, Transient, Unavailable
+from domain.errors import OutcomeUnknown, Poison, RateLimited, Unavailable
 from infrastructure.gateways.inprocess.behaviour import InProcessBehaviour
 
 A = TypeVar("A")
@@ -101,7 +101,7 @@ class Memory(Generic[A]):
         if fault == "unavailable":
             raise Unavailable("the service was not reached")
         if fault == "too_many":
-            raise Transient("status 429: too_many", retry_after_s=behaviour.retry_after_s)
+            raise RateLimited("status 429: too_many", retry_after_s=behaviour.retry_after_s)
         if fault == "error_before":
             raise OutcomeUnknown("status 500: internal")
         return fault

@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 
-from domain.errors import Misconfigured, OutcomeUnknown, Poison, Transient, Unavailable
+from domain.errors import Misconfigured, OutcomeUnknown, Poison, RateLimited, Transient, Unavailable
 from domain.outside import Answer, PaymentDeclined, Refused
 from infrastructure.gateways.channel import Channel
 from infrastructure.gateways.http import HttpPaymentGateway, http_world
@@ -129,18 +129,32 @@ def test_refused_credentials_are_not_the_fault_of_the_order() -> None:
 @pytest.mark.parametrize("status", ["429 Too Many Requests", "503 Service Unavailable"])
 def test_retry_after_is_heard(status: str) -> None:
     script = answering(answer(PROBLEM, status=status, more="Retry-After: 120\r\n"))
-    with hostile(script) as server, pytest.raises(Transient) as caught:
+    with hostile(script) as server, pytest.raises(RateLimited) as caught:
         call(server)
-    assert type(caught.value) is Transient
     assert caught.value.retry_after_s == 120
 
 
 def test_retry_after_may_be_a_date_and_is_bounded() -> None:
     date = "Fri, 31 Dec 2100 23:59:59 GMT"
     script = answering(answer(PROBLEM, status="429 Too Many Requests", more=f"retry-after: {date}\r\n"))
-    with hostile(script) as server, pytest.raises(Transient) as caught:
+    with hostile(script) as server, pytest.raises(RateLimited) as caught:
         call(server)
     assert caught.value.retry_after_s == 86_400
+
+
+def test_too_many_requests_without_a_pause_is_the_rate_still() -> None:
+    with hostile(answering(answer(PROBLEM, status="429 Too Many Requests"))) as server:
+        with pytest.raises(RateLimited) as caught:
+            call(server)
+        assert caught.value.retry_after_s is None
+
+
+@pytest.mark.parametrize("status", ["500 Internal Server Error", "502 Bad Gateway", "504 Gateway Timeout"])
+def test_a_gateway_in_between_that_names_a_pause_does_not_say_that_nothing_happened(status: str) -> None:
+    with hostile(answering(answer(PROBLEM, status=status, more="Retry-After: 5\r\n"))) as server:
+        with pytest.raises(OutcomeUnknown) as caught:
+            call(server)
+        assert caught.value.retry_after_s == 5
 
 
 def test_a_redirect_is_not_followed() -> None:
