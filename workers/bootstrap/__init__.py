@@ -1,0 +1,30 @@
+"""The composition root: the only package that names adapters. It connects nothing until it is asked to.
+
+`Runtime` is what a command of the CLI or a long-running role gets. It is made of parts, so that a new adapter touches one of them:
+
+    foundation.py   settings, database, store, broker, wake-ups: what everything else stands on
+    roles.py        the long-running roles and the doors for orders
+    views.py        what only looks: read models, diagnosis
+    schema.py       migrations and projections of one database
+    terms.py        the settings in the terms of the roles
+"""
+
+from infrastructure.embedded.shared import stop_left_behind
+from infrastructure.schemas import export_schemas
+from workers.bootstrap.queues import DEAD_QUEUE, INTAKE_QUEUE, QUEUES
+from workers.bootstrap.runtime import Runtime
+from workers.bootstrap.schema import Migrations, Projections, migration_sql
+from workers.bootstrap.terms import settings_of
+
+__all__ = [
+    "DEAD_QUEUE",
+    "INTAKE_QUEUE",
+    "QUEUES",
+    "Migrations",
+    "Projections",
+    "Runtime",
+    "export_schemas",
+    "migration_sql",
+    "settings_of",
+    "stop_left_behind",
+]

@@ -1,0 +1,114 @@
+"""What everything else stands on: the settings and, on demand, the database, the store, the broker.
+
+Without a `database_url` it brings up the embedded PostgreSQL of the data folder; processes that share the folder share the
+server, and the last one to leave stops it.
+"""
+
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Self
+
+from domain.errors import BrokerUnavailable, Misconfigured
+from domain.process import Policy
+from infrastructure.embedded.shared import embedded_server
+from infrastructure.messaging.broker import Broker, connect
+from infrastructure.messaging.settings import BrokerSettings
+from infrastructure.messaging.wakeups import WakeUps
+from infrastructure.postgres import migrate
+from infrastructure.postgres.database import readable
+from infrastructure.postgres.store import PostgresStore
+from infrastructure.settings import Settings
+from workers.announce import Announce, patiently
+from workers.bootstrap.queues import DEAD_QUEUE, QUEUES
+from workers.bootstrap.terms import policy
+
+if TYPE_CHECKING:
+    from infrastructure.embedded import EmbeddedPostgres
+
+
+class Foundation:
+    """Opened once and closed together, in reverse order: what is to be closed with it goes on `opened`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.opened = ExitStack()
+        self._dsn: str | None = None
+        self._server: EmbeddedPostgres | None = None
+        self._store: PostgresStore | None = None
+        self._wake_ups: WakeUps | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close what was opened, the embedded server last."""
+        self.opened.close()
+
+    def dsn(self) -> str:
+        """The database's DSN; starts the embedded server if there is no other."""
+        if self._dsn is None:
+            url = self.settings.database_url
+            self._dsn = readable(url.get_secret_value()) if url else self._embedded()
+        return self._dsn
+
+    def _embedded(self) -> str:
+        self._server = self.opened.enter_context(embedded_server(self.settings.data_dir))
+        return self._server.start().dsn
+
+    def revive(self) -> bool:
+        """Start the embedded server again if it died under us; True if that was so."""
+        if self._server is None or self._server.status().running:
+            return False
+        self._server.start()
+        return True
+
+    def migrated(self) -> str:
+        """The DSN of a database that has all migrations.
+
+        The embedded database is migrated on the way; any other is only checked: raises `Misconfigured`.
+        """
+        dsn = self.dsn()
+        if self.settings.database_url is None:
+            migrate.up(dsn)
+        elif pending := migrate.check(dsn):
+            names = ", ".join(str(one) for one in pending)
+            raise Misconfigured(f"the database lacks {names}: run `orderwright migrate up`")
+        return dsn
+
+    def store(self) -> PostgresStore:
+        """The event store and work list."""
+        if self._store is None:
+            self._store = PostgresStore(self.migrated())
+            self.opened.callback(self._store.close)
+        return self._store
+
+    def broker(self) -> Broker:
+        """The broker. Only a `pgmq://` that names no database has its queues in ours."""
+        settings = BrokerSettings(url=self.settings.broker_url.get_secret_value(), dead_queue=DEAD_QUEUE)
+        return connect(replace(settings, dsn=self.migrated()) if settings.needs_dsn else settings)
+
+    def wake_ups(self) -> WakeUps:
+        """Where work is announced."""
+        if self._wake_ups is None:
+            publisher = self.broker().publisher()
+            self.opened.callback(publisher.close)
+            with suppress(BrokerUnavailable):
+                publisher.declare([*QUEUES, DEAD_QUEUE])
+            self._wake_ups = WakeUps(publisher)
+        return self._wake_ups
+
+    def announce(self) -> Announce:
+        """Announces work after a commit; a broker that is away is logged, not raised."""
+        return patiently(self.wake_ups().announce)
+
+    def policy(self) -> Policy:
+        """The process manager's durations."""
+        return policy(self.settings)
+
+    def declare(self, broker: Broker) -> None:
+        """Consumers declare again whenever they connect, so a broker that is away is no reason not to start."""
+        with suppress(BrokerUnavailable):
+            broker.declare(QUEUES)

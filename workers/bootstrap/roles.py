@@ -1,0 +1,84 @@
+"""The long-running roles, and the doors through which orders and commands come in."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from domain.errors import Misconfigured
+from domain.work import Step
+from infrastructure.gateways.http import http_world
+from infrastructure.gateways.outside import OutsideWorld
+from infrastructure.messaging.dead import DeadLetterSender
+from infrastructure.messaging.hardening import anything
+from infrastructure.messaging.wakeups import queue_of
+from workers.bootstrap.foundation import Foundation
+from workers.bootstrap.queues import DEAD_QUEUE, INTAKE_QUEUE
+from workers.bootstrap.terms import default_name, policy, worker_settings
+from workers.bootstrap.worker_role import WorkerRole
+from workers.handle import Handler
+from workers.keeper import Keeper, leave
+from workers.relay import Relay
+from workers.step_worker import StepWorker
+
+if TYPE_CHECKING:
+    from workers.intake import Intake
+    from workers.intake_consumer import IntakeConsumer
+
+
+class Roles(Foundation):
+    """What runs until it is told to stop."""
+
+    def handler(self) -> Handler:
+        """Commands of a person."""
+        return Handler(store=self.store(), announce=self.announce(), policy=policy(self.settings))
+
+    def world(self) -> OutsideWorld:
+        """The outside world over HTTP."""
+        url = self.settings.gateway_url
+        if not url:
+            raise Misconfigured(
+                "gateway_url is not set: the pipeline needs a payment gateway, carrier, mail and risk service"
+            )
+        world = http_world(url, threads=self.settings.call_threads, deadline_s=self.settings.call_deadline_s)
+        self.opened.callback(world.close)
+        return world
+
+    def step_worker(
+        self, steps: Iterable[Step] = tuple(Step), *, name: str | None = None, world: OutsideWorld | None = None
+    ) -> WorkerRole:
+        """A step worker with its consumer; `world` replaces the one that the settings name."""
+        settings = worker_settings(self.settings, name or default_name("worker"), frozenset(steps))
+        worker = StepWorker(self.store(), world or self.world(), self.announce(), settings)
+        return WorkerRole(worker, self.broker(), [queue_of(step) for step in sorted(settings.steps)])
+
+    def intake(self, actor: str = "intake") -> "Intake":
+        """The door for orders."""
+        from workers.intake import Intake
+
+        return Intake(self.store(), self.announce(), policy(self.settings), actor=actor)
+
+    def intake_consumer(self) -> "IntakeConsumer":
+        """The door for orders that come over the broker."""
+        from workers.intake_consumer import IntakeConsumer
+        from workers.replies import Replies
+
+        broker = self.broker()
+        self.declare(broker)
+        replies, dead = broker.publisher(), broker.publisher()
+        self.opened.callback(replies.close)
+        self.opened.callback(dead.close)
+        bury = DeadLetterSender(publisher=dead, queue=DEAD_QUEUE)
+        consumer = broker.consumer([INTAKE_QUEUE], on_unreadable=bury, prefetch=100)
+        return IntakeConsumer(consumer, self.intake("broker"), Replies(replies), bury)
+
+    def keeper(self) -> Keeper:
+        """Stores the broker's dead letters."""
+        broker = self.broker()
+        self.declare(broker)
+        consumer = broker.consumer([DEAD_QUEUE], on_unreadable=leave, check=anything)
+        publisher = broker.publisher()
+        self.opened.callback(publisher.close)
+        return Keeper(consumer, self.store().bury_message, publisher.tidy)
+
+    def relay(self) -> Relay:
+        """A relay over this runtime's store and broker."""
+        return Relay(self.store(), self.wake_ups().announce, self.wake_ups().backlog)

@@ -1,0 +1,8 @@
+"""Everything that a role or a command is made of, under one name."""
+
+from workers.bootstrap.roles import Roles
+from workers.bootstrap.views import Views
+
+
+class Runtime(Roles, Views):
+    """The roles and the views over one foundation, opened once and closed together."""

@@ -1,0 +1,54 @@
+"""The schema of one database, and the read models in it."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from infrastructure.postgres import migrate
+from infrastructure.postgres.migration_files import read_migrations
+from workers.projector import Projector
+from workers.replay import Replay
+
+if TYPE_CHECKING:
+    from infrastructure.postgres.projections.rebuild import Rebuilt
+
+
+class Migrations:
+    """The migration runner on one database."""
+
+    def __init__(self, dsn: str) -> None:
+        self.up = partial(migrate.up, dsn)
+        self.status = partial(migrate.status, dsn)
+        self.check = partial(migrate.check, dsn)
+        self.wait = partial(migrate.wait, dsn)
+
+
+class Projections:
+    """The read models of one database."""
+
+    def __init__(self, dsn: str) -> None:
+        from infrastructure.postgres import projections
+
+        self._dsn = dsn
+        self._module = projections
+        self.status = partial(projections.status, dsn)
+        self.verify = partial(projections.verify, dsn)
+
+    def projector(self) -> Projector:
+        """The role that keeps all of them up to date."""
+        return Projector(self._module.PostgresProjector(self._dsn))
+
+    def replay(
+        self,
+        names: Iterable[str] | None,
+        *,
+        on_progress: Callable[[int, int], object],
+        stopping: Callable[[], bool],
+    ) -> "Replay[Rebuilt]":
+        """Rebuild the named ones, or all."""
+        return Replay(self._module.PostgresRebuild(self._dsn, names), on_progress=on_progress, stopping=stopping)
+
+
+def migration_sql() -> list[tuple[str, str]]:
+    """Name and text of every migration; connects to nothing."""
+    return [(migration.name, migration.sql) for migration in read_migrations()]

@@ -1,0 +1,54 @@
+"""The settings in the terms of the roles that they concern."""
+
+import os
+import socket
+from datetime import timedelta
+from pathlib import Path
+
+from domain.process import Policy
+from domain.routing import Warehouse
+from domain.work import Step
+from infrastructure.settings import Settings, load
+from workers.retry import RetryPolicy
+from workers.step_worker import WorkerSettings
+
+
+def worker_settings(settings: Settings, name: str, steps: frozenset[Step] = frozenset(Step)) -> WorkerSettings:
+    """The part of the settings that a step worker needs, in its own terms."""
+    return WorkerSettings(
+        name=name,
+        steps=steps,
+        batch=settings.batch,
+        in_flight=settings.in_flight,
+        threads=settings.call_threads,
+        lease=timedelta(seconds=settings.lease_s),
+        sweep=timedelta(seconds=settings.sweep_s),
+        grace=timedelta(seconds=settings.grace_s),
+        policy=policy(settings),
+        retry=RetryPolicy(attempts=settings.attempts, base_s=settings.backoff_s, cap_s=settings.backoff_cap_s),
+        warehouses=warehouses(settings),
+    )
+
+
+def settings_of(file: Path) -> Settings:
+    """The settings of one file and nothing else, whatever the environment says."""
+    return load(environment={}, file=file)[0]
+
+
+def policy(settings: Settings) -> Policy:
+    """The process manager's durations."""
+    return Policy(
+        backorder_recheck=timedelta(seconds=settings.backorder_recheck_s),
+        backorder_wait=timedelta(seconds=settings.backorder_wait_s),
+        payment_answer=timedelta(seconds=settings.payment_answer_s),
+    )
+
+
+def warehouses(settings: Settings) -> tuple[Warehouse, ...]:
+    """The warehouses in order of preference."""
+    return tuple(Warehouse(id=place.id, countries=place.countries) for place in settings.warehouses)
+
+
+def default_name(role: str) -> str:
+    """A name that a person recognises: role, host and pid."""
+    return f"{role}@{socket.gethostname()}:{os.getpid()}"

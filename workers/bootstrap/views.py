@@ -1,0 +1,84 @@
+"""What looks at an installation without moving orders: read models, diagnosis, the schema."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from domain.errors import CommandRefused
+from domain.values import Money
+from infrastructure.postgres.diagnosis import Diagnosis
+from infrastructure.settings import Settings
+from workers.bootstrap.foundation import Foundation
+from workers.bootstrap.schema import Migrations, Projections
+
+if TYPE_CHECKING:
+    from domain.ports import RecordedEvent
+    from infrastructure.postgres.projections.queries import ReadModelQueries
+    from infrastructure.projections.order_summary import OrderSummary
+
+
+class Views(Foundation):
+    """What answers questions."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._queries: ReadModelQueries | None = None
+
+    def gateway_trouble(self) -> str | None:
+        """Why the outside world does not answer; None if it does."""
+        from infrastructure.gateways.health import trouble
+
+        return trouble(self.settings.gateway_url or "")
+
+    def migrations(self) -> Migrations:
+        """The schema of this runtime's database."""
+        return Migrations(self.dsn())
+
+    def queries(self) -> "ReadModelQueries":
+        """What the read models answer."""
+        from infrastructure.postgres.database import Database
+        from infrastructure.postgres.projections.queries import ReadModelQueries
+
+        if self._queries is None:
+            database = Database(self.migrated(), application="orderwright queries", size=2)
+            self.opened.callback(database.close)
+            self._queries = ReadModelQueries(database)
+        return self._queries
+
+    def orders(
+        self, wanted: Mapping[str, str | None], *, limit: int = 50, before: int | None = None
+    ) -> "list[OrderSummary]":
+        """Orders by stage, payment, fulfillment, hold or the beginning of the id, the newest first."""
+        from infrastructure.postgres.projections.queries import OrderFilter
+
+        return self.queries().list_orders(OrderFilter(**wanted), limit=limit, before=before)
+
+    def order(self, order_id: str) -> "tuple[OrderSummary, Sequence[RecordedEvent]]":
+        """One order's status and events, from the events themselves. Raises `CommandRefused` if there is none."""
+        from infrastructure.projections.order_summary import fold_order
+
+        events = self.store().read_orders([order_id])
+        if not events:
+            raise CommandRefused(f"there is no order {order_id}")
+        return fold_order(events), events
+
+    @staticmethod
+    def words(event: object) -> str:
+        """One line about an event."""
+        from infrastructure.projections.order_timeline import words
+
+        return words(event)
+
+    @staticmethod
+    def money(amount: int, currency: str) -> str:
+        """An amount as people write it."""
+        from infrastructure.projections.order_timeline import money
+
+        return money(Money(amount=amount, currency=currency))
+
+    def projections(self) -> Projections:
+        """The read models themselves: to keep up to date, to rebuild, to check."""
+        return Projections(self.migrated())
+
+    def diagnosis(self) -> Diagnosis:
+        """What can be asked about the database's health and the work list."""
+        return Diagnosis(self.dsn())

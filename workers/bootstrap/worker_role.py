@@ -1,0 +1,51 @@
+"""A step worker and the consumer that fills its mailbox, as one role."""
+
+import gc
+
+from domain.errors import UndecodableMessage
+from domain.messaging import Inbound
+from domain.work import Step
+from infrastructure.messaging.broker import Broker
+from infrastructure.messaging.dead import DeadLetterSender
+from infrastructure.messaging.frames import decode_frame
+from workers.bootstrap.queues import DEAD_QUEUE
+from workers.mailbox import WakeUp
+from workers.step_worker import StepWorker
+
+
+class WorkerRole:
+    """A step worker and the consumer that fills its mailbox; `run` returns whether it drained in time."""
+
+    def __init__(self, worker: StepWorker, broker: Broker, queues: list[str]) -> None:
+        self.worker = worker
+        self._dead = broker.publisher()
+        self._consumer = broker.consumer(
+            queues, on_unreadable=DeadLetterSender(publisher=self._dead, queue=DEAD_QUEUE), prefetch=20
+        )
+
+    def run(self) -> bool:
+        """Work until `stop`; frames are taken no more when the worker drains."""
+        collect_garbage_seldom()
+        self._consumer.start(self._on_message)
+        try:
+            return self.worker.run()
+        finally:
+            self._consumer.stop(3.0)
+            self._dead.close()
+
+    def stop(self) -> None:
+        """Ask for the drain; safe in a signal handler."""
+        self.worker.stop()
+
+    def _on_message(self, inbound: Inbound) -> None:
+        frame = decode_frame(inbound.body)
+        if frame.step not in set(Step):
+            raise UndecodableMessage(f"step {frame.step!r} is unknown to this version")
+        self.worker.mailbox.put(WakeUp(frame.orders, inbound.settle))
+
+
+def collect_garbage_seldom() -> None:
+    """Thousands of views live at once and none is part of a cycle: looking through them cost a seventh of a worker's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
