@@ -42,8 +42,9 @@ class RecordedEvent:
 class Settled:
     """What becomes of a run that is claimed under `epoch` and not finished.
 
-    `ready`: due again in `due_in`; with `keep_attempt` False the attempt is given back. `dead`: a person decides (`error` says
-    why). `running`: nothing changes, but the epoch must still be ours.
+    `ready`: due again in `due_in`; with `keep_attempt` False the attempt is given back. With `parked_on` it waits for that
+    dependency: it stays as due as it was and its attempt is given back. `dead`: a person decides (`error` says why).
+    `running`: nothing changes, but the epoch must still be ours.
     """
 
     key: RunKey
@@ -52,6 +53,7 @@ class Settled:
     due_in: timedelta = timedelta(0)
     keep_attempt: bool = True
     error: str = ""
+    parked_on: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +64,8 @@ class Unit:
     `expected` holds the version of every stream that was looked at, those written to included, as it was before this unit.
     A unit without settled runs is deduplicated by its command id; one with them by their epochs.
     `wanted` become rows: claimed for the caller under (holder, epoch) when listed in `carried`, ready otherwise.
-    `due_now`: orders whose waiting `allocate` runs became due because stock arrived.
+    `due_now`: orders whose waiting `allocate` runs became due because stock arrived. `revived`: dead runs that a person sends
+    back to work: due now, their attempts and crashes forgotten.
     """
 
     lock: str
@@ -74,6 +77,7 @@ class Unit:
     carried: frozenset[RunKey] = frozenset()
     dropped: Sequence[RunKey] = ()
     due_now: Sequence[str] = ()
+    revived: Sequence[RunKey] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ tells repeats apart (a second authorization, a plan after new stock) and is deri
 twice is one row. A timer is a run whose due time lies ahead.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
@@ -30,6 +31,20 @@ class Step(StrEnum):
     __hash__ = str.__hash__  # Enum's own is written in Python, and steps are hashed all the time
 
 
+DEPENDENCY: Mapping[Step, str] = {
+    Step.RISK: "risk",
+    Step.AUTHORIZE: "payment",
+    Step.CAPTURE: "payment",
+    Step.VOID: "payment",
+    Step.LABEL: "carrier",
+    Step.REFUND_LABEL: "carrier",
+    Step.HAND_OVER: "carrier",
+    Step.DELIVER: "carrier",
+    Step.NOTIFY: "mail",
+}
+"""Which outside service a step calls; steps that call nobody are absent."""
+
+
 class RunKey(NamedTuple):
     """The identity of a run. A tuple, because an order's turn hashes a few hundred of them."""
 
@@ -50,18 +65,26 @@ class Want(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A claimed run. `epoch` is the fencing token of the claim; `attempts` counts this one."""
+    """A claimed run. `epoch` is the fencing token of the claim; `attempts` counts this one.
+
+    `crashes`: how many workers ended in a row while they had it. `failing_since`: its first failed attempt that still counts.
+    """
 
     key: RunKey
     attempts: int
     epoch: int
+    crashes: int = 0
+    failing_since: datetime | None = None
 
 
 # --- what a person, a test or an auditor sees of the work list, the same from every adapter ---
 
 
 class RunRow(NamedTuple):
-    """A row of the work list. `wake_at`: when somebody should announce the run, or announce it again."""
+    """A row of the work list. `wake_at`: when somebody should announce the run, or announce it again.
+
+    `parked_on`: the dependency whose breaker sent it back the last time it was claimed.
+    """
 
     key: RunKey
     state: str
@@ -71,6 +94,8 @@ class RunRow(NamedTuple):
     holder: int | None
     epoch: int | None
     last_error: str | None
+    crashes: int = 0
+    parked_on: str | None = None
 
 
 class DeadLetter(NamedTuple):

@@ -61,14 +61,24 @@ CREATE TABLE step_runs (
     due_at timestamptz NOT NULL,
     wake_at timestamptz NOT NULL,
     first_tried_at timestamptz,
+    failed_at timestamptz[] NOT NULL DEFAULT '{}',
     last_error text,
+    crashes integer NOT NULL DEFAULT 0,
+    lost_by integer,
+    parked_on text COLLATE "C",
     PRIMARY KEY (order_id, step, part, ordinal)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 1000);
 
 COMMENT ON COLUMN step_runs.wake_at IS 'when somebody should announce the run, or announce it again';
+COMMENT ON COLUMN step_runs.failed_at IS 'when each of the failed attempts that count was made';
+COMMENT ON COLUMN step_runs.crashes IS 'holders in a row that vanished while they had the run; two make it a suspect';
+COMMENT ON COLUMN step_runs.lost_by IS 'the holder that vanished with the run, until somebody else claims it';
+COMMENT ON COLUMN step_runs.parked_on IS 'the dependency whose breaker sent the run back';
 
 CREATE INDEX step_runs_wake ON step_runs (wake_at) WHERE state = 'ready';
 CREATE INDEX step_runs_holder ON step_runs (holder) WHERE state = 'running';
+CREATE INDEX step_runs_suspects ON step_runs (due_at) WHERE state = 'ready' AND crashes >= 2;
+CREATE INDEX step_runs_lost ON step_runs (lost_by) WHERE lost_by IS NOT NULL;
 
 -- What a person has to decide: runs that cannot go on, and messages that could not be read.
 CREATE TABLE dead_letters (

@@ -1,8 +1,8 @@
 -- append_units writes many units in one call: locks, fences, versions, events and the work that follows.
 --
--- Every argument whose name starts with u_, c_, e_, s_, w_, d_ or n_ is one column of a table passed as arrays:
+-- Every argument whose name starts with u_, c_, e_, s_, w_, d_, v_ or n_ is one column of a table passed as arrays:
 --   u units (group, command or NULL, metadata)     c version checks        e events         s settled runs
---   w wanted runs                                  d dropped runs          n orders whose waiting plans are due now
+--   w wanted runs       d dropped runs             v revived runs          n orders whose waiting plans are due now
 -- Units that write to the same stream share a group; a refused unit takes its group with it. Returns a row for each refused unit
 -- and a last row (unit -1) with the time. Statements are separate on purpose: at READ COMMITTED each sees what was committed
 -- while the locks before it were waited for.
@@ -13,10 +13,11 @@ CREATE FUNCTION append_units(
     c_unit integer[], c_stream text[], c_expected integer[],
     e_unit integer[], e_stream text[], e_version integer[], e_type text[], e_schema integer[], e_data text[],
     s_unit integer[], s_order text[], s_step text[], s_part integer[], s_ordinal integer[], s_epoch bigint[],
-    s_state text[], s_due double precision[], s_keep boolean[], s_error text[],
+    s_state text[], s_due double precision[], s_keep boolean[], s_error text[], s_park text[],
     w_unit integer[], w_order text[], w_step text[], w_part integer[], w_ordinal integer[], w_due timestamptz[],
     w_carried boolean[],
     d_unit integer[], d_order text[], d_step text[], d_part integer[], d_ordinal integer[],
+    v_unit integer[], v_order text[], v_step text[], v_part integer[], v_ordinal integer[],
     n_unit integer[], n_order text[],
     by_holder integer, by_epoch bigint
 ) RETURNS TABLE (unit integer, outcome text, stream text, expected integer, current integer, at timestamptz)
@@ -88,9 +89,10 @@ BEGIN
     WHERE u.command IS NOT NULL AND (good IS NULL OR u.n - 1 = ANY (good));
 
     PERFORM change_work(
-        good, s_unit, s_order, s_step, s_part, s_ordinal, s_state, s_due, s_keep, s_error,
+        good, s_unit, s_order, s_step, s_part, s_ordinal, s_state, s_due, s_keep, s_error, s_park,
         w_unit, w_order, w_step, w_part, w_ordinal, w_due, w_carried,
-        d_unit, d_order, d_step, d_part, d_ordinal, n_unit, n_order, by_holder, by_epoch);
+        d_unit, d_order, d_step, d_part, d_ordinal, v_unit, v_order, v_step, v_part, v_ordinal, n_unit, n_order,
+        by_holder, by_epoch);
 
     RETURN QUERY SELECT -1, '', '', 0, 0, clock_timestamp();
 END $$;
@@ -114,10 +116,11 @@ END $$;
 CREATE FUNCTION change_work(
     good integer[],
     s_unit integer[], s_order text[], s_step text[], s_part integer[], s_ordinal integer[],
-    s_state text[], s_due double precision[], s_keep boolean[], s_error text[],
+    s_state text[], s_due double precision[], s_keep boolean[], s_error text[], s_park text[],
     w_unit integer[], w_order text[], w_step text[], w_part integer[], w_ordinal integer[], w_due timestamptz[],
     w_carried boolean[],
     d_unit integer[], d_order text[], d_step text[], d_part integer[], d_ordinal integer[],
+    v_unit integer[], v_order text[], v_step text[], v_part integer[], v_ordinal integer[],
     n_unit integer[], n_order text[],
     by_holder integer, by_epoch bigint
 ) RETURNS void LANGUAGE plpgsql AS $$
@@ -135,20 +138,26 @@ BEGIN
         UPDATE step_runs r
         SET state = s.state, holder = NULL, epoch = NULL,
             attempts = r.attempts - CASE WHEN s.keep THEN 0 ELSE 1 END,
-            due_at = t + make_interval(secs => s.due), wake_at = t + make_interval(secs => s.due),
+            failed_at = r.failed_at || CASE WHEN s.keep THEN ARRAY[t] ELSE '{}' END,
+            crashes = CASE WHEN s.park = '' THEN 0 ELSE r.crashes END,
+            parked_on = nullif(s.park, ''),
+            due_at = CASE WHEN s.park = '' THEN t + make_interval(secs => s.due) ELSE r.due_at END,
+            wake_at = CASE WHEN s.park = '' THEN t + make_interval(secs => s.due) ELSE r.due_at END,
             last_error = coalesce(nullif(s.error, ''), r.last_error)
-        FROM unnest(s_unit, s_order, s_step, s_part, s_ordinal, s_state, s_due, s_keep, s_error)
-            AS s(unit, order_id, step, part, ordinal, state, due, keep, error)
+        FROM unnest(s_unit, s_order, s_step, s_part, s_ordinal, s_state, s_due, s_keep, s_error, s_park)
+            AS s(unit, order_id, step, part, ordinal, state, due, keep, error, park)
         WHERE s.state IN ('ready', 'dead') AND (good IS NULL OR s.unit = ANY (good))
           AND r.order_id = s.order_id AND r.step = s.step AND r.part = s.part AND r.ordinal = s.ordinal;
 
-        INSERT INTO dead_letters (kind, order_id, step, part, ordinal, attempts, reason, first_tried_at)
+        INSERT INTO dead_letters AS d (kind, order_id, step, part, ordinal, attempts, reason, first_tried_at)
         SELECT 'run', r.order_id, r.step, r.part, r.ordinal, r.attempts, s.error, r.first_tried_at
         FROM unnest(s_unit, s_order, s_step, s_part, s_ordinal, s_state, s_error)
             AS s(unit, order_id, step, part, ordinal, state, error)
         JOIN step_runs r
             ON r.order_id = s.order_id AND r.step = s.step AND r.part = s.part AND r.ordinal = s.ordinal
-        WHERE s.state = 'dead' AND (good IS NULL OR s.unit = ANY (good));
+        WHERE s.state = 'dead' AND (good IS NULL OR s.unit = ANY (good))
+        ON CONFLICT (order_id, step, part, ordinal) WHERE kind = 'run' DO UPDATE
+        SET state = 'open', attempts = excluded.attempts, reason = excluded.reason, deaths = d.deaths + 1, died_at = excluded.died_at;
     END IF;
 
     IF cardinality(d_unit) > 0 THEN
@@ -156,6 +165,14 @@ BEGIN
         USING unnest(d_unit, d_order, d_step, d_part, d_ordinal) AS d(unit, order_id, step, part, ordinal)
         WHERE r.state <> 'running' AND (good IS NULL OR d.unit = ANY (good))
           AND r.order_id = d.order_id AND r.step = d.step AND r.part = d.part AND r.ordinal = d.ordinal;
+    END IF;
+
+    IF cardinality(v_unit) > 0 THEN
+        UPDATE step_runs r
+        SET state = 'ready', attempts = 0, crashes = 0, failed_at = '{}', parked_on = NULL, due_at = t, wake_at = t
+        FROM unnest(v_unit, v_order, v_step, v_part, v_ordinal) AS v(unit, order_id, step, part, ordinal)
+        WHERE r.state = 'dead' AND (good IS NULL OR v.unit = ANY (good))
+          AND r.order_id = v.order_id AND r.step = v.step AND r.part = v.part AND r.ordinal = v.ordinal;
     END IF;
 
     IF cardinality(w_unit) > 0 THEN

@@ -26,6 +26,7 @@ class WorkTable:
         self._next_epoch = next_epoch
         self._orders: dict[str, dict[RunKey, RunRow]] = {}
         self._first_tried: dict[RunKey, datetime] = {}
+        self._failed: dict[RunKey, tuple[datetime, ...]] = {}
         self._dead: list[DeadLetter] = []
 
     def rows(self, order_id: str | None = None) -> Iterator[RunRow]:
@@ -41,11 +42,13 @@ class WorkTable:
         return row is not None and row.state == "running" and row.epoch == settled.epoch
 
     def change(self, units: Sequence[Unit], holder: Holder | None) -> None:
-        """What the accepted units do, in this order: settle, drop, want, hasten."""
+        """What the accepted units do, in this order: settle, drop, revive, want, hasten."""
         for settled in chain.from_iterable(unit.settled for unit in units):
             self._settle(settled)
         for key in chain.from_iterable(unit.dropped for unit in units):
             self._drop(key)
+        for key in chain.from_iterable(unit.revived for unit in units):
+            self._revive(key)
         for unit in units:
             for want in unit.wanted:
                 self.want(want, carrier=holder if want.key in unit.carried else None, grace=APPENDER_ANNOUNCES)
@@ -69,9 +72,11 @@ class WorkTable:
     def claim(self, rows: Iterable[RunRow], holder: Holder) -> list[Run]:
         runs = []
         for row in rows:
-            run = Run(row.key, row.attempts + 1, self._next_epoch())
+            failing_since = next(iter(self._failed.get(row.key, ())), None)
+            run = Run(row.key, row.attempts + 1, self._next_epoch(), row.crashes, failing_since)
             self._note_try(row.key)
-            self._put(row._replace(state="running", attempts=run.attempts, holder=holder.id, epoch=run.epoch))
+            claimed = row._replace(state="running", attempts=run.attempts, holder=holder.id, epoch=run.epoch)
+            self._put(claimed._replace(parked_on=None))
             runs.append(run)
         return runs
 
@@ -92,9 +97,7 @@ class WorkTable:
 
     def set_free(self, row: RunRow, *, keep_attempt: bool) -> None:
         """Make a running row ready again, due now."""
-        now = self._clock()
-        attempts = row.attempts if keep_attempt else row.attempts - 1
-        self._put(row._replace(state="ready", attempts=attempts, due_at=now, wake_at=now, holder=None, epoch=None))
+        self._put(_free(row, keep_attempt=keep_attempt, due=self._clock()))
 
     def _settle(self, settled: Settled) -> None:
         row = self._row(settled.key)
@@ -103,13 +106,25 @@ class WorkTable:
         if settled.state == "done":
             self._remove(row.key)
             return
-        self.set_free(row, keep_attempt=settled.keep_attempt)
-        due = self._clock() + settled.due_in
+        parked = bool(settled.parked_on)
+        keep = settled.keep_attempt and not parked
+        row = _free(row, keep_attempt=keep, due=row.due_at if parked else self._clock() + settled.due_in)
+        crashes = row.crashes if parked else 0
         error = settled.error or row.last_error
-        row = self._orders[row.key.order_id][row.key]
-        self._put(row._replace(state=settled.state, due_at=due, wake_at=due, last_error=error))
+        row = row._replace(state=settled.state, last_error=error, crashes=crashes, parked_on=settled.parked_on or None)
+        self._put(row)
+        if keep:
+            self._set_failed(row.key, (*self._failed.get(row.key, ()), self._clock()))
         if settled.state == "dead":
             self._bury(row, settled.error)
+
+    def _revive(self, key: RunKey) -> None:
+        row = self._row(key)
+        if row is not None and row.state == "dead":
+            now = self._clock()
+            row = row._replace(state="ready", attempts=0, crashes=0, parked_on=None, due_at=now, wake_at=now)
+            self._put(row)
+            self._set_failed(key, ())
 
     def _bury(self, row: RunRow, error: str) -> None:
         key = row.key
@@ -159,6 +174,14 @@ class WorkTable:
             self._changes.note(lambda: self._first_tried.pop(key, None))
             self._first_tried[key] = self._clock()
 
+    def _set_failed(self, key: RunKey, times: tuple[datetime, ...]) -> None:
+        before = self._failed.pop(key, None)
+        if times:
+            self._failed[key] = times
+        self._changes.note(
+            lambda: self._failed.pop(key, None) if before is None else self._failed.update({key: before})
+        )
+
     def _row(self, key: RunKey) -> RunRow | None:
         return self._orders.get(key.order_id, {}).get(key)
 
@@ -175,5 +198,11 @@ class WorkTable:
         order = self._orders[key.order_id]
         before, tried = order.pop(key), self._first_tried.pop(key, None)
         self._changes.note(lambda: order.update({key: before}))
+        self._set_failed(key, ())
         if tried is not None:
             self._changes.note(lambda: self._first_tried.update({key: tried}))
+
+
+def _free(row: RunRow, *, keep_attempt: bool, due: datetime) -> RunRow:
+    attempts = row.attempts if keep_attempt else row.attempts - 1
+    return row._replace(state="ready", attempts=attempts, due_at=due, wake_at=due, holder=None, epoch=None)

@@ -18,9 +18,10 @@ _COLUMNS = {
     "u": ("group", "command", "meta"),
     "c": ("unit", "stream", "expected"),
     "e": ("unit", "stream", "version", "type", "schema", "data"),
-    "s": ("unit", "order", "step", "part", "ordinal", "epoch", "state", "due", "keep", "error"),
+    "s": ("unit", "order", "step", "part", "ordinal", "epoch", "state", "due", "keep", "error", "park"),
     "w": ("unit", "order", "step", "part", "ordinal", "due", "carried"),
     "d": ("unit", "order", "step", "part", "ordinal"),
+    "v": ("unit", "order", "step", "part", "ordinal"),
     "n": ("unit", "order"),
 }
 
@@ -109,8 +110,9 @@ class AppendCall:
                     run.epoch,
                     run.state,
                     run.due_in.total_seconds(),
-                    run.keep_attempt,
+                    run.keep_attempt and not run.parked_on,
                     run.error[:2000],
+                    run.parked_on,
                 )
             )
         for want in unit.wanted:
@@ -118,7 +120,9 @@ class AppendCall:
             carried = key in unit.carried
             self._tables["w"].append((place, key.order_id, key.step, key.part, key.ordinal, want.due, carried))
         for key in unit.dropped:
-            self._tables["d"].append((place, key.order_id, key.step, key.part, key.ordinal))
+            self._tables["d"].append((place, *key))
+        for key in unit.revived:
+            self._tables["v"].append((place, *key))
         for order_id in unit.due_now:
             self._tables["n"].append((place, order_id))
 

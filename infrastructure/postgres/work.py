@@ -128,8 +128,8 @@ class WorkQueries:
     def _claim(self, name: str, arguments: dict[str, Any]) -> list[Run]:
         rows = self._rows(name, arguments)
         if rows:
-            self._note_time(rows[0][6])
-        return [Run(_key(row[:4]), row[4], row[5]) for row in rows]
+            self._note_time(rows[0][8])
+        return [Run(_key(row[:4]), *row[4:8]) for row in rows]
 
     def _rows(self, name: str, arguments: dict[str, Any]) -> list[tuple[Any, ...]]:
         with self._work.connection() as connection:

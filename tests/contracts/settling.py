@@ -54,6 +54,46 @@ class SettlingContract(WorkFixtures):
         assert letter.first_tried_at is not None
         assert letter.first_tried_at <= letter.died_at
 
+    def test_a_parked_run_stays_due_and_gets_its_attempt_back(
+        self, store: Store, advance: Advance, holder: Holder, run: Run
+    ) -> None:
+        advance(HOUR)
+        settle(store, run, "ready", parked_on="carrier", due_in=HOUR)
+        found = row(store, run.key)
+        assert found is not None
+        assert (found.state, found.attempts, found.holder, found.parked_on) == ("ready", 0, None, "carrier")
+        assert store.now() - found.due_at >= HOUR
+        assert claim(store, run.key, holder).attempts == 1
+        assert store.runs()[0].parked_on is None
+
+    def test_a_revived_run_begins_anew_at_once(self, store: Store, holder: Holder, run: Run) -> None:
+        settle(store, run, "ready")
+        settle(store, claim(store, run.key, holder), "dead", error="no")
+        assert outcomes(store.append([work(revived=[run.key, run_key("nobody")])])) == ["appended"]
+        assert list(store.wake(9, ALL)) == [(Step.LABEL, "o1")]
+        again = claim(store, run.key, holder)
+        assert (again.attempts, again.crashes, again.failing_since) == (1, 0, None)
+
+    def test_only_the_dead_are_revived(self, store: Store, run: Run) -> None:
+        want(store, run_key("o2"), due=store.now() + HOUR)
+        before = store.runs()
+        store.append([work(revived=[run.key, run_key("o2")])])
+        assert store.runs() == before
+
+    def test_a_run_knows_since_when_it_fails(self, store: Store, advance: Advance, holder: Holder, run: Run) -> None:
+        assert run.failing_since is None
+        settle(store, run, "ready", keep_attempt=False)
+        run = claim(store, run.key, holder)
+        assert run.failing_since is None
+        settle(store, run, "ready")
+        run = claim(store, run.key, holder)
+        assert run.failing_since is not None
+        advance(HOUR)
+        settle(store, run, "ready")
+        since = claim(store, run.key, holder).failing_since
+        assert since is not None
+        assert store.now() - since >= HOUR
+
     def test_a_run_that_goes_on_is_not_changed(self, store: Store, run: Run) -> None:
         before = store.runs()
         assert settle(store, run, "running") == "appended"

@@ -10,9 +10,11 @@ FROM append_units(
     %(e_data)b::text[],
     %(s_unit)b::integer[], %(s_order)b::text[], %(s_step)b::text[], %(s_part)b::integer[], %(s_ordinal)b::integer[],
     %(s_epoch)b::bigint[], %(s_state)b::text[], %(s_due)b::double precision[], %(s_keep)b::boolean[], %(s_error)b::text[],
+    %(s_park)b::text[],
     %(w_unit)b::integer[], %(w_order)b::text[], %(w_step)b::text[], %(w_part)b::integer[], %(w_ordinal)b::integer[],
     %(w_due)b::timestamptz[], %(w_carried)b::boolean[],
     %(d_unit)b::integer[], %(d_order)b::text[], %(d_step)b::text[], %(d_part)b::integer[], %(d_ordinal)b::integer[],
+    %(v_unit)b::integer[], %(v_order)b::text[], %(v_step)b::text[], %(v_part)b::integer[], %(v_ordinal)b::integer[],
     %(n_unit)b::integer[], %(n_order)b::text[],
     %(holder)s::integer, %(epoch)s::bigint)
 

@@ -10,10 +10,10 @@ WITH due AS (
 )
 UPDATE step_runs r
 SET state = 'running', attempts = r.attempts + 1, holder = %(holder)s, epoch = nextval('epochs'),
-    first_tried_at = coalesce(r.first_tried_at, clock_timestamp())
+    first_tried_at = coalesce(r.first_tried_at, clock_timestamp()), parked_on = NULL, lost_by = NULL
 FROM due
 WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.part, due.ordinal)
-RETURNING r.order_id, r.step, r.part, r.ordinal, r.attempts, r.epoch, clock_timestamp()
+RETURNING r.order_id, r.step, r.part, r.ordinal, r.attempts, r.epoch, r.crashes, r.failed_at[1], clock_timestamp()
 
 -- name: claim_due
 WITH due AS (
@@ -27,10 +27,10 @@ WITH due AS (
 )
 UPDATE step_runs r
 SET state = 'running', attempts = r.attempts + 1, holder = %(holder)s, epoch = nextval('epochs'),
-    first_tried_at = coalesce(r.first_tried_at, clock_timestamp())
+    first_tried_at = coalesce(r.first_tried_at, clock_timestamp()), parked_on = NULL, lost_by = NULL
 FROM due
 WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.part, due.ordinal)
-RETURNING r.order_id, r.step, r.part, r.ordinal, r.attempts, r.epoch, clock_timestamp()
+RETURNING r.order_id, r.step, r.part, r.ordinal, r.attempts, r.epoch, r.crashes, r.failed_at[1], clock_timestamp()
 
 -- name: wake
 WITH due AS (
@@ -104,7 +104,8 @@ WHERE h.expires_at < clock_timestamp() - interval '1 hour'
   AND NOT EXISTS (SELECT FROM step_runs r WHERE r.holder = h.id)
 
 -- name: runs
-SELECT r.order_id, r.step, r.part, r.ordinal, r.state, r.attempts, r.due_at, r.wake_at, r.holder, r.epoch, r.last_error
+SELECT r.order_id, r.step, r.part, r.ordinal, r.state, r.attempts, r.due_at, r.wake_at, r.holder, r.epoch, r.last_error,
+    r.crashes, r.parked_on
 FROM step_runs r
 WHERE %(order)s::text IS NULL OR r.order_id = %(order)s
 ORDER BY r.order_id, r.due_at

@@ -6,6 +6,7 @@ import psycopg
 
 AGE = (
     "UPDATE step_runs SET due_at = due_at - %(time)s, wake_at = wake_at - %(time)s",
+    "UPDATE step_runs SET failed_at = ARRAY(SELECT f - %(time)s FROM unnest(failed_at) WITH ORDINALITY AS x(f, n) ORDER BY n)",
     "UPDATE holders SET expires_at = expires_at - %(time)s",
 )
 
