@@ -19,6 +19,7 @@ from domain.ports import EventStore, RecordedEvent, Transaction, Verdict
 from domain.process import Policy
 from domain.routing import Warehouse
 from domain.steps import Context, StockBook
+from infrastructure.failpoints import reach
 from workers.turns import Inputs, Known, Result, Rules, empty_view, take_turn
 
 STOCK_CACHE = 10_000
@@ -68,6 +69,7 @@ class Batch:
     def _load(self, order_ids: Sequence[str]) -> None:
         if not order_ids:
             return
+        reach("before_load")
         events: dict[str, list[RecordedEvent]] = defaultdict(list)
         for recorded in self.store.read_orders(order_ids):
             events[_order_of(recorded.stream)].append(recorded)
@@ -92,8 +94,10 @@ class Batch:
     ) -> list[tuple[Result, Verdict]]:
         with self.store.transaction() as transaction:
             transaction.lock([*streams, *inputs])
+            reach("in_stock_transaction")
             book = self._stock_book(transaction, streams)
             outcome = self._append(transaction, inputs, rules, self._context(book))
+            reach("before_stock_commit")
         if all(verdict.outcome == "appended" for _, verdict in outcome):
             self._keep_stock(book.entries())
         return outcome
@@ -121,6 +125,7 @@ class Batch:
         self, store: EventStore | Transaction, inputs: Mapping[str, Inputs], rules: Rules, context: Context
     ) -> list[tuple[Result, Verdict]]:
         results = [take_turn(self.known[order_id], some, context, rules) for order_id, some in inputs.items()]
+        reach("before_append")
         verdicts = store.append([result.unit for result in results], holder=rules.holder)
         for result, verdict in zip(results, verdicts, strict=True):
             order_id = result.unit.lock

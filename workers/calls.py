@@ -13,6 +13,7 @@ from typing import Protocol
 from domain import outside
 from domain.outside import Answer, Request
 from domain.work import Run
+from infrastructure.failpoints import reach
 from workers.turns import Call
 
 
@@ -80,8 +81,11 @@ class CallThreads:
             self._make(call)
 
     def _make(self, call: Call) -> None:
+        order_id = call.run.key.order_id
         try:
+            reach("before_call", order_id)
             answer: Answer | Exception = self._world.call(call.request, inquire_first=call.inquire)
+            reach("after_call_before_commit", order_id)
         except Exception as error:  # noqa: BLE001 - every failure of a call is classified by the retry policy
             answer = error
         self._deliver(call.run, answer)

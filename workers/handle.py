@@ -14,6 +14,7 @@ from domain import stock as stocks
 from domain.errors import CommandRefused, VersionConflict
 from domain.ports import Meta, Unit, Verdict
 from domain.process import OrderView, Policy
+from infrastructure.failpoints import reach
 from workers.announce import Announce
 from workers.batch import Batch, Store
 from workers.turns import Known
@@ -71,6 +72,7 @@ class Handler:
                 wanted=fresh,
                 dropped=[key for key in before if key not in keys],
             )
+            reach("before_command")
             verdict = self.store.append([unit])[0]
             if verdict.outcome == "appended":
                 self.announce((want.key.step, order_id) for want in fresh if want.due is None)

@@ -14,6 +14,7 @@ import structlog
 
 from domain.errors import StoreUnavailable
 from domain.ports import Holder
+from infrastructure.failpoints import reach
 
 log = structlog.get_logger()
 
@@ -58,6 +59,7 @@ class Holding:
             former, self._current = self._current, None
             self._holders.forget(former)
         asked_at = time.monotonic()
+        reach("before_register")
         holder = self._holders.register(self._name, self._lease)
         with self._lock:
             self._current, self._renewed_at = holder, asked_at
@@ -73,6 +75,7 @@ class Holding:
     def leave(self) -> None:
         """Give back everything and be no holder any more; a lost lease has nothing to give back. Raises `StoreUnavailable`."""
         self._stop.set()
+        reach("before_release")
         if self._current is not None and not self.is_lost():
             self._holders.release(self._current)
 
@@ -85,11 +88,13 @@ class Holding:
             holder = self._current
             if holder is not None:
                 self._note(holder, *self._renew(holder))
+                reach("after_renew")
 
     def _renew(self, holder: Holder) -> tuple[bool, float]:
         """Whether we are the holder still, as far as we can know, and since when that is certain."""
         asked_at = time.monotonic()
         try:
+            reach("before_renew")
             return self._holders.renew(holder, self._lease), asked_at
         except StoreUnavailable as error:
             log.warning("lease not renewed", reason=error.reason)

@@ -20,6 +20,7 @@ from domain.order import Order, OrderPlaced, PlaceOrder
 from domain.ports import NO_STREAM, EventStore, Meta, Unit
 from domain.process import OrderView, Policy, order_stream, react
 from domain.work import Step
+from infrastructure.failpoints import reach
 from infrastructure.intake import FieldError, OrderSubmission, to_placed
 
 log = structlog.get_logger()
@@ -95,7 +96,9 @@ class Intake:
     def _append(self, placed: Sequence[OrderPlaced]) -> dict[str, Order]:
         """Those orders of the batch that were new."""
         units = [self._unit(one) for one in placed]
+        reach("before_accept")
         verdicts = self._store.append(units)
+        reach("after_accept_before_announce")
         new = [
             pair
             for pair, verdict in zip(zip(placed, units, strict=True), verdicts, strict=True)

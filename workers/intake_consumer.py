@@ -15,6 +15,7 @@ import structlog
 
 from domain.errors import BrokerUnavailable, StoreUnavailable
 from domain.messaging import Consumer, Inbound
+from infrastructure.failpoints import reach
 from infrastructure.intake import (
     CARD_DATA,
     MAX_BYTES,
@@ -109,6 +110,7 @@ class IntakeConsumer:
             for message in messages:
                 message.inbound.release()
             return
+        reach("after_accept_before_reply")
         answers = iter(outcomes)
         for message in messages:
             self._finish(
@@ -132,6 +134,7 @@ class IntakeConsumer:
     def _finish(self, message: Opened, outcomes: Sequence[Outcome]) -> None:
         inbound = message.inbound
         self._replies.answer(inbound, outcomes)
+        reach("after_reply_before_ack")
         refused = [outcome for outcome in outcomes if isinstance(outcome, Refused)]
         if message.is_unreadable() or (refused and not can_answer(inbound)):
             self._bury(_fit_to_keep(inbound, refused), _reason(refused))

@@ -12,6 +12,7 @@ import structlog
 
 from domain.errors import BrokerUnavailable, Poison, StoreUnavailable
 from domain.messaging import Consumer, Inbound
+from infrastructure.failpoints import reach
 
 log = structlog.get_logger()
 
@@ -66,6 +67,7 @@ class Keeper:
         labels = {str(name)[:100]: _plain(value) for name, value in list(letter.headers.items())[:50]}
         reason = str(labels.get("ow-reason") or "refused by the broker")
         origin = str(labels.get("ow-queue") or labels.get("x-first-death-queue") or letter.queue)
+        reach("before_bury")
         try:
             self._bury(reason=reason, origin=origin, body=letter.body, headers=labels)
         except StoreUnavailable as error:
@@ -78,6 +80,7 @@ class Keeper:
             self._bury(
                 reason=reason.encode("ascii", "backslashreplace").decode(), origin="", body=letter.body, headers={}
             )
+        reach("after_bury_before_ack")
         letter.settle()
         self.kept += 1
         log.warning("dead letter kept", queue=origin, size=len(letter.body), reason=reason)

@@ -15,6 +15,7 @@ from domain.order import OrderPlaced
 from domain.ports import Reader
 from domain.process import OrderView, Policy
 from domain.work import RunKey, Want
+from infrastructure.failpoints import reach
 from workers.turns import empty_view
 
 PAGE = 500
@@ -78,6 +79,7 @@ def every_order(store: Reader, on_progress: Progress) -> Iterator[list[OrderView
             return
         placed = [recorded.event.order_id for recorded in page if isinstance(recorded.event, OrderPlaced)]
         if placed:
+            reach("rebuilding_work")
             yield read_views(store, placed)
         position = page[-1].position
         on_progress(position, total)

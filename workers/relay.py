@@ -19,6 +19,7 @@ import structlog
 from domain.errors import BrokerUnavailable, StoreUnavailable
 from domain.ports import WorkList
 from domain.work import Step
+from infrastructure.failpoints import reach
 from workers.announce import Announce
 
 log = structlog.get_logger()
@@ -84,6 +85,7 @@ class Relay:
         now = time.monotonic()
         if now - self._orphans_at >= self._settings.orphans_every_s:
             self._orphans_at = now
+            reach("before_orphans")
             orphans = self._store.orphans()
             if orphans:
                 log.warning("runs of vanished workers are ready again", runs=orphans)
@@ -92,7 +94,9 @@ class Relay:
             self._store.forget_holders()
         free = self._steps_without_backlog() if self._busy else list(Step)
         due = self._store.wake(self._settings.limit, free)
+        reach("after_wake_before_publish")
         self._announce(due)
+        reach("after_publish_before_next")
         self.announced += len(due)
         self._busy = bool(due) or len(free) < len(Step)
         return len(due) == self._settings.limit

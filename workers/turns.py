@@ -18,6 +18,7 @@ from domain.process import OrderView, StepFailed
 from domain.steps import Context, Turn
 from domain.stock import AllocationReleased, BackorderWithdrawn
 from domain.work import Run, RunKey, Step, Want
+from infrastructure.failpoints import reach
 from workers.retry import Again, GiveUp, RetryPolicy
 
 
@@ -96,6 +97,7 @@ def empty_view(order_id: str) -> OrderView:
 
 def take_turn(known: Known, inputs: Inputs, context: Context, rules: Rules) -> Result:
     """Decide everything that can be decided now for one order."""
+    reach("in_turn", known.view.order_id)
     turn = _Turn(known, context, rules)
     for run, answer in inputs.answers:
         turn.conclude(run, answer)

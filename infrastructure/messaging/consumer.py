@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 
 from domain.messaging import Inbound
+from infrastructure.failpoints import reach
 from infrastructure.messaging.hardening import Check
 from infrastructure.messaging.session import Handlers, Session
 from infrastructure.messaging.settings import checked_queues
@@ -91,6 +92,7 @@ class KombuConsumer:
         session.open(self._queues, prefetch=self._prefetch)
         self.connected = True
         while not self._stopping.is_set():
+            reach("consuming")
             session.turn()
         session.close()
 

@@ -7,6 +7,7 @@ from typing import Self, TypeVar
 
 from domain.errors import BrokerUnavailable, Misconfigured, Poison
 from domain.messaging import Outbound
+from infrastructure.failpoints import passing, reach
 from infrastructure.messaging.settings import checked_queues
 from infrastructure.messaging.wire import Silent, Wire
 
@@ -36,7 +37,9 @@ class KombuPublisher:
     def publish(self, messages: Sequence[Outbound]) -> None:
         if messages:
             checked_queues({message.queue for message in messages})
-            self._do(lambda wire: wire.send(messages))
+            passed = passing("before_publish", messages)
+            self._do(lambda wire: wire.send(passed))
+            reach("after_publish")
 
     def declare(self, queues: Sequence[str]) -> None:
         names = checked_queues(queues)

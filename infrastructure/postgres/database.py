@@ -18,6 +18,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 
 from domain.errors import Misconfigured, OrderwrightError, Poison, StoreUnavailable
 from infrastructure.deadline import watchdog
+from infrastructure.failpoints import reach
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -86,6 +87,7 @@ class Database:
         if os.getpid() != self._pid:
             raise RuntimeError("database connections do not survive a fork")
         with translated(), self._pool.connection() as connection, watched(connection, _USE_DEADLINE_S):
+            reach("holding_connection")
             yield connection
             connection.__dict__["used_at"] = time.monotonic()
 

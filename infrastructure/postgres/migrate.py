@@ -24,6 +24,7 @@ import psycopg
 from psycopg import sql
 
 from domain.errors import Misconfigured, StoreUnavailable, Transient
+from infrastructure.failpoints import reach
 from infrastructure.postgres import pgmq_install
 from infrastructure.postgres.migration_files import Migration, read_migrations
 from infrastructure.postgres.migration_lock import MigrationsBusy, connect, migration_lock, oldest_transaction
@@ -199,10 +200,12 @@ def _apply(connection: Connection, migration: Migration) -> None:
         connection.execute(migration.sql.encode())
         _record_migration(connection, migration, started)
         return
+    reach("before_migration")
     with connection.transaction():
         connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_TIMEOUT))
         connection.execute(migration.sql.encode())
         _record_migration(connection, migration, started)
+        reach("before_migration_commit")
 
 
 def _record_migration(connection: Connection, migration: Migration, started: float) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from domain.ports import Holder, RecordedEvent, Unit, Verdict
+from infrastructure.failpoints import reach
 from infrastructure.postgres.database import Collision, Connection, Database
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.rows import AppendCall, recorded
@@ -34,7 +35,10 @@ class PostgresStore(WorkQueries):
         for attempt in range(1, _APPEND_TRIES + 1):
             try:
                 with self._database.connection() as connection:
-                    return self._append(connection, call)
+                    reach("before_store_append")
+                    verdicts = self._append(connection, call)
+                    reach("after_store_append")
+                    return verdicts
             except Collision:
                 if attempt == _APPEND_TRIES:
                     raise

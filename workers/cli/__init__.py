@@ -13,6 +13,7 @@ import sys
 def main() -> None:
     """Run one command and exit with its code."""
     _fill_closed_streams()
+    _arm_fail_points()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         from workers.cli.commands import app
@@ -20,6 +21,21 @@ def main() -> None:
         app(prog_name="orderwright")
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _arm_fail_points() -> None:
+    """In a process that was started as a test, and in no other; see `infrastructure.failpoints`."""
+    if "--test-mode" in sys.argv:
+        sys.argv.remove("--test-mode")
+        os.environ["ORDERWRIGHT_TEST_MODE"] = "1"
+    if os.environ.get("ORDERWRIGHT_TEST_MODE") == "1":
+        from domain.errors import Misconfigured
+        from infrastructure import failpoints
+
+        try:
+            failpoints.arm(os.environ)
+        except Misconfigured as error:
+            sys.exit(f"orderwright: {error}")
 
 
 def _terminate(number: int, _frame: object) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from infrastructure.failpoints import reach
 from infrastructure.postgres.database import Connection, translated, watched
 from infrastructure.postgres.projections.applying import apply
 from infrastructure.postgres.projections.models import ReadModel, read_models
@@ -77,9 +78,11 @@ class PostgresProjector:
         mark = self._observe(connection)
         behind = [model for model in self._models if self._reached.get(model.name, -1) < mark]
         if behind:
+            reach("projector_began")
             with connection.transaction():
                 for model in behind:
                     self._advance(connection, model, mark, done)
+                reach("before_projector_commit")
 
     def close(self) -> None:
         """End the connection; a transaction that is open is rolled back."""
@@ -113,6 +116,7 @@ class PostgresProjector:
     def _apply_page(self, connection: Connection, model: ReadModel, after: int, mark: int, done: Round) -> int:
         page = self._pages.read(connection, after=after, up_to=mark)
         stop = apply(connection, model, page.facts)
+        reach("before_checkpoint")
         if stop is None:
             move(connection, model.name, page.last)
             done.events = max(done.events, len(page.facts))

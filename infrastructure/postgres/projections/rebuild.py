@@ -19,6 +19,7 @@ from psycopg import errors as pg
 from psycopg.sql import SQL, Identifier
 
 from domain.errors import CommandRefused, StoreUnavailable
+from infrastructure.failpoints import reach
 from infrastructure.postgres.database import Connection, translated
 from infrastructure.postgres.projections.aside import BUILD, Aside
 from infrastructure.postgres.projections.models import ReadModel, read_models
@@ -87,10 +88,12 @@ class PostgresRebuild:
             total = self._observe(connection)
             for build in self._builds:
                 build.fill(self._pages, up_to=total)
+                reach("filling")
         return min((build.position for build in self._builds if not build.stop), default=total), total
 
     def switch(self) -> list[Rebuilt]:
         """Let the new tables take the place of the old ones, each projection in one transaction."""
+        reach("before_switch")
         with translated(), garbage_collector_paused():
             return [self._finish(build) for build in self._builds]
 
@@ -152,3 +155,4 @@ class PostgresRebuild:
             build.put_live()
             move(connection, name, build.position)
             connection.execute(_SQL["rebuilt"], {"name": name})
+            reach("before_switch_commit")
