@@ -10,6 +10,8 @@ import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from domain import outside
+from domain.payment import Operation
+from domain.reconciliation import Movement
 from domain.values import Money
 
 Text = Annotated[str, Field(min_length=1, max_length=200)]
@@ -127,6 +129,25 @@ class Refused(_Answer):
         return outside.Refused(code=self.code)
 
 
+class Moved(_WithMoney):
+    """A line of the payment gateway's books."""
+
+    key: Text
+    operation: Operation
+    reference: Text
+    at: AwareDatetime
+
+    def meaning(self) -> Movement:
+        return Movement(key=self.key, operation=self.operation, reference=self.reference, amount=self.money, at=self.at)
+
+
+class Movements(_Answer):
+    """A page of the books; `next` leads to the following one."""
+
+    movements: Annotated[list[Moved], Field(max_length=10_000)]
+    next: Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$")] | None
+
+
 class Problem(_Answer):
     """The body of an answer with an error status."""
 
@@ -150,6 +171,8 @@ PARCEL: TypeAdapter[Bought | Refunded | Accepted | Refused] = TypeAdapter(
     Annotated[Bought | Refunded | Accepted | Refused, _Result]
 )
 TRACKED = TypeAdapter(Tracked)
+MOVED = TypeAdapter(Moved)
+MOVEMENTS = TypeAdapter(Movements)
 SENT: TypeAdapter[Sent | Refused] = TypeAdapter(Annotated[Sent | Refused, _Result])
 
 

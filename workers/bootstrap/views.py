@@ -1,9 +1,10 @@
 """What looks at an installation without moving orders: read models, diagnosis, the schema."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from domain.errors import CommandRefused
+from domain.errors import CommandRefused, Misconfigured
 from domain.values import Money
 from infrastructure.postgres.diagnosis import Diagnosis
 from infrastructure.settings import Settings
@@ -12,6 +13,7 @@ from workers.bootstrap.schema import Migrations, Projections
 
 if TYPE_CHECKING:
     from domain.ports import RecordedEvent
+    from domain.reconciliation import Movement
     from infrastructure.postgres.projections.queries import ReadModelQueries
     from infrastructure.projections.order_summary import OrderSummary
 
@@ -28,6 +30,16 @@ class Views(Foundation):
         from infrastructure.gateways.health import trouble
 
         return trouble(self.settings.gateway_url or "")
+
+    def gateway_books(self, file: Path | None) -> "Iterator[Sequence[Movement]]":
+        """The payment gateway's movements of money, as it shows them itself or as a file has them."""
+        from infrastructure.gateways.statement import pages_of_file, pages_over_http
+
+        if file is not None:
+            return pages_of_file(file)
+        if not self.settings.gateway_url:
+            raise Misconfigured("gateway_url is not set: name the gateway, or its books as a file with --statement")
+        return pages_over_http(self.settings.gateway_url, deadline_s=self.settings.call_deadline_s)
 
     def migrations(self) -> Migrations:
         """The schema of this runtime's database."""

@@ -7,6 +7,7 @@ from workers.cli import (
     look,
     migrate,
     orders,
+    reconcile,
     replay,
     roles,
     simulator,
@@ -18,12 +19,12 @@ from workers.cli.app import app
 
 __all__ = ["app"]
 
-MODULES = (demo, dev, doctor, look, migrate, orders, replay, roles, simulator, stock, submit, work)
+MODULES = (demo, dev, doctor, look, migrate, orders, reconcile, replay, roles, simulator, stock, submit, work)
 PANELS = {
     "Try it": ("demo", "dev"),
     "Orders": ("submit", "orders", "stock"),
     "Roles": ("worker", "relay", "projector", "intake", "keeper", "simulator"),
-    "Operate": ("migrate", "doctor", "work", "replay", "dlq", "config", "schemas"),
+    "Operate": ("migrate", "doctor", "reconcile", "work", "replay", "dlq", "config", "schemas"),
 }
 _PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 

@@ -50,8 +50,8 @@ class Ledger:
         row: Row | None = self._db.execute(_queries()[name], values).fetchone()
         return row
 
-    def rows(self, name: str) -> list[Row]:
-        return self._db.execute(_queries()[name]).fetchall()
+    def rows(self, name: str, **values: object) -> list[Row]:
+        return self._db.execute(_queries()[name], values).fetchall()
 
     def close(self) -> None:
         self._db.close()

@@ -96,6 +96,15 @@ SELECT currency, SUM(amount) FROM captures GROUP BY currency ORDER BY currency
 -- name: sum_voided
 SELECT currency, SUM(amount) FROM voids GROUP BY currency ORDER BY currency
 
+-- name: page_authorize
+SELECT rowid, key, reference, amount, currency, at FROM authorizations WHERE rowid > :after ORDER BY rowid LIMIT :limit
+
+-- name: page_capture
+SELECT rowid, key, reference, amount, currency, at FROM captures WHERE rowid > :after ORDER BY rowid LIMIT :limit
+
+-- name: page_void
+SELECT rowid, key, reference, amount, currency, at FROM voids WHERE rowid > :after ORDER BY rowid LIMIT :limit
+
 -- name: counts
 SELECT 'authorizations', COUNT(*) FROM authorizations
 UNION ALL SELECT 'declines', COUNT(*) FROM declines

@@ -4,6 +4,7 @@
                                   POST /payments/captures         POST /carrier/label-refunds
                                   POST /payments/voids            POST /carrier/handovers
     GET /{risk,payments,carrier,mail}/operations/{key}            GET /carrier/parcels/{tracking}
+    GET /payments/movements/{cursor}
     GET, PUT /control             GET /ledger/summary             GET /healthz
 
 Every POST carries an `Idempotency-Key` header and a JSON body.
@@ -18,7 +19,7 @@ from urllib.parse import unquote
 
 from pydantic import BaseModel, ValidationError
 
-from workers.simulator import parcels, payments, people
+from workers.simulator import parcels, payments, people, statement
 from workers.simulator.behaviour import Behaviour, Operation
 from workers.simulator.bodies import (
     Assessment,
@@ -85,7 +86,15 @@ class Site:
         handler = {"/control": self._control, "/ledger/summary": self._summary, "/healthz": _health}.get(request.path)
         if handler is not None:
             return handler(request)
+        if request.path.startswith(statement.DOOR):
+            return self._movements(request)
         return _read(request)
+
+    def _movements(self, request: Request) -> Reply:
+        page = statement.page(self._ledger, unquote(request.path.removeprefix(statement.DOOR)))
+        if request.method != "GET":
+            return _wrong_method("GET")
+        return _json(page) if page else problem(404, "unknown_cursor", "begin with the cursor `start`")
 
     def _control(self, request: Request) -> Reply:
         if request.method == "GET":

@@ -21,6 +21,7 @@ GROUPS = {
     "dlq": {"list"},
 }
 SINGLE = {
+    "reconcile",
     *("demo", "dev", "submit", "replay", "doctor"),
     *("worker", "relay", "projector", "intake", "keeper", "simulator"),
 }
