@@ -79,21 +79,3 @@ CREATE INDEX step_runs_wake ON step_runs (wake_at) WHERE state = 'ready';
 CREATE INDEX step_runs_holder ON step_runs (holder) WHERE state = 'running';
 CREATE INDEX step_runs_suspects ON step_runs (due_at) WHERE state = 'ready' AND crashes >= 2;
 CREATE INDEX step_runs_lost ON step_runs (lost_by) WHERE lost_by IS NOT NULL;
-
--- What a person has to decide: runs that cannot go on, and messages that could not be read.
-CREATE TABLE dead_letters (
-    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    kind text NOT NULL CHECK (kind IN ('run', 'message')),
-    order_id text,
-    step text,
-    part integer,
-    ordinal integer,
-    attempts integer NOT NULL DEFAULT 0,
-    reason text NOT NULL,
-    origin text NOT NULL DEFAULT '',
-    body bytea,
-    headers jsonb,
-    first_tried_at timestamptz,
-    died_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    CONSTRAINT a_run_or_a_message CHECK ((kind = 'run') = (step IS NOT NULL))
-);

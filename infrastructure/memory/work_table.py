@@ -136,7 +136,13 @@ class WorkTable:
             attempts=row.attempts,
             first_tried_at=self._first_tried.get(key),
         )
-        self._keep(letter)
+        before = next((n for n, one in enumerate(self._dead) if one[1:6] == letter[1:6]), None)
+        if before is None:
+            self._keep(letter)
+            return
+        first = self._dead[before]
+        self._changes.note(lambda: self._dead.__setitem__(before, first))
+        self._dead[before] = letter._replace(id=first.id)
 
     def _letter(self, kind: str, reason: str) -> DeadLetter:
         return DeadLetter(

@@ -196,7 +196,7 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def holds_what_it_should(self) -> None:
         self.model.check(self.store, self.start)
-        assert len(self.store.dead_letters()) == self.letters_before + self.model.letters
+        assert len(self.store.dead_letters()) == self.letters_before + len(self.model.letters)
 
     def teardown(self) -> None:
         for holder in getattr(self, "holders", []):

@@ -36,7 +36,7 @@ class StoreModel:
     commands: set[str] = field(default_factory=set)
     rows: dict[RunKey, Row] = field(default_factory=dict)
     leases: dict[int, float] = field(default_factory=dict)
-    letters: int = 0
+    letters: set[RunKey] = field(default_factory=set)
 
     def version(self, stream: str) -> int:
         return len(self.streams.get(stream, []))
@@ -100,7 +100,7 @@ class StoreModel:
                 due = self.now + settled.due_in / HOUR
                 attempts = row.attempts - (0 if settled.keep_attempt else 1)
                 self.rows[settled.key] = Row(state=settled.state, due=due, soonest=due, wake=due, attempts=attempts)
-                self.letters += settled.state == "dead"
+                self.letters |= {settled.key} if settled.state == "dead" else set()
 
     def _want(self, unit: Unit, holder: Holder, dues: dict[RunKey, float]) -> None:
         for want in unit.wanted:
