@@ -50,7 +50,9 @@ class Desk:
             return [problem(500, "ledger_failed", "the ledger could not be written; nothing was done")] * len(calls)
 
     def _serve(self, call: Call) -> Reply:
+        at = self._clock_ms()
         reply = self._act(call) if isinstance(call, Act) else self._read(call)
+        self._ledger.run("add_call", at=at, operation=call.operation, subject=call.subject, fault=reply.fault)
         if reply.fault is not None:
             self._ledger.run("count_fault", operation=call.operation, fault=reply.fault)
         return reply

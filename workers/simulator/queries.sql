@@ -28,6 +28,9 @@ FROM requests
 WHERE service = :service AND key = :key AND forgotten_at IS NOT NULL
 ORDER BY id DESC LIMIT 1
 
+-- name: add_call
+INSERT INTO calls (at, operation, subject, fault) VALUES (:at, :operation, :subject, :fault)
+
 -- name: count_fault
 INSERT INTO faults (operation, fault, count) VALUES (:operation, :fault, 1)
 ON CONFLICT (operation, fault) DO UPDATE SET count = count + 1

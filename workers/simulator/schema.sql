@@ -107,6 +107,14 @@ CREATE TABLE IF NOT EXISTS risk_answers (
     at       INTEGER NOT NULL
 ) STRICT;
 
+-- Every call that reached a door, also those that did nothing: a checker counts by it who was called when.
+CREATE TABLE IF NOT EXISTS calls (
+    at        INTEGER NOT NULL,
+    operation TEXT NOT NULL,
+    subject   TEXT NOT NULL,                  -- the idempotency key, or the parcel that was asked about
+    fault     TEXT
+) STRICT;
+
 -- What was injected, and every change of behaviour: the ledger says why a run went as it did.
 CREATE TABLE IF NOT EXISTS faults (
     operation TEXT NOT NULL,
