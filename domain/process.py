@@ -10,66 +10,67 @@ Rules (the order of early steps: risk is cheap, an authorization is undone by a 
 - an operation whose intent is recorded is wanted until its result is known, whatever else happened;
 - a hold, or a payment whose outcome is unknown, stops everything before the hand-over, nothing after it;
 - a cancellation waits until no operation is open, then stands down what the carrier does not have;
-- one payment operation at a time.
+- one payment operation at a time;
+- a dead run stops its order: nothing new begins until it is tried again or its matter is settled, except for the way out
+  (a cancellation and its compensations). What the outside was asked for goes on, and a parcel that is under way is followed.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import assert_never
 
-from domain import fulfillment as fulfillments
-from domain import order as orders
-from domain import payment as payments
 from domain.fulfillment import Fulfillment
-from domain.order import HoldReason, Order
-from domain.payment import Payment
+from domain.order import HoldReason
+from domain.order_view import (
+    OrderStreamEvent,
+    OrderView,
+    Place,
+    Process,
+    evolve_process,
+    extend,
+    fulfillment_id,
+    fulfillment_stream,
+    order_stream,
+    payment_stream,
+    process_stream,
+    stock_stream,
+)
+from domain.process_events import (
+    ProcessEvent,
+    StepDiscarded,
+    StepFailed,
+    StepRestored,
+    StepRetried,
+    StepSucceeded,
+)
 from domain.work import RunKey, Step, Want
 
-# --- the process's own events: results of steps that no aggregate records ---
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepSucceeded:
-    step: Step
-    part: int
-    ordinal: int
-    detail: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepFailed:
-    """The run is a dead letter: a person decides. It stays wanted, so a retry only makes it due again."""
-
-    step: Step
-    part: int
-    ordinal: int
-    attempts: int
-    reason: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepRetried:
-    step: Step
-    part: int
-    ordinal: int
-    by: str
-    note: str
-    at: datetime
-
-
-ProcessEvent = StepSucceeded | StepFailed | StepRetried
-OrderStreamEvent = orders.OrderEvent | payments.PaymentEvent | fulfillments.FulfillmentEvent | ProcessEvent
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Process:
-    """`done` and `failed` hold (step, part, ordinal)."""
-
-    done: frozenset[tuple[Step, int, int]] = frozenset()
-    failed: Mapping[tuple[Step, int, int], str] = field(default_factory=dict)
+__all__ = [
+    "OrderStreamEvent",
+    "OrderView",
+    "Policy",
+    "Process",
+    "ProcessEvent",
+    "StepDiscarded",
+    "StepFailed",
+    "StepRestored",
+    "StepRetried",
+    "StepSucceeded",
+    "Template",
+    "awaited",
+    "evolve_process",
+    "extend",
+    "failures",
+    "fulfillment_id",
+    "fulfillment_stream",
+    "is_open",
+    "is_stuck",
+    "order_stream",
+    "payment_stream",
+    "process_stream",
+    "react",
+    "stock_stream",
+]
 
 
 class Template:
@@ -89,102 +90,63 @@ class Policy:
     payment_answer: timedelta = timedelta(days=3)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrderView:
-    """All streams of one order, folded. `versions` holds the version of each stream as seen, 0 for none."""
-
-    order_id: str
-    order: Order = orders.DECIDER.initial
-    payment: Payment = payments.DECIDER.initial
-    process: Process = Process()
-    fulfillments: Mapping[int, Fulfillment] = field(default_factory=dict)
-    versions: Mapping[str, int] = field(default_factory=dict)
-
-    def handed_over(self) -> frozenset[str]:
-        """Ids of the fulfillments that the carrier has. One that it only may have is waited for, not counted."""
-        return frozenset(f.created.fulfillment_id for f in self.fulfillments.values() if f.created and f.handed_over)
-
-
-def order_stream(order_id: str) -> str:
-    """The stream of the order itself."""
-    return f"order-{order_id}"
-
-
-def payment_stream(order_id: str) -> str:
-    """The stream of the order's payment."""
-    return f"payment-{order_id}"
-
-
-def process_stream(order_id: str) -> str:
-    """The stream of the order's process."""
-    return f"process-{order_id}"
-
-
-def fulfillment_id(order_id: str, number: int) -> str:
-    """The id of an order's nth fulfillment."""
-    return f"{order_id}+{number}"
-
-
-def fulfillment_stream(order_id: str, number: int) -> str:
-    """The stream of an order's nth fulfillment."""
-    return f"fulfillment-{order_id}+{number}"
-
-
-def stock_stream(warehouse: str, sku: str) -> str:
-    """The stream of a SKU's stock at a warehouse."""
-    return f"stock-{warehouse}+{sku}"
-
-
-def extend(view: OrderView, stream: str, events: Sequence[OrderStreamEvent]) -> OrderView:
-    """The view after `events` were appended to one of its streams."""
-    versions = {**view.versions, stream: view.versions.get(stream, 0) + len(events)}
-    category, _, identity = stream.partition("-")
-    match category:
-        case "order":
-            return replace(view, order=orders.DECIDER.fold(events, view.order), versions=versions)  # type: ignore[arg-type]
-        case "payment":
-            return replace(view, payment=payments.DECIDER.fold(events, view.payment), versions=versions)  # type: ignore[arg-type]
-        case "process":
-            return replace(view, process=_fold_process(view.process, events), versions=versions)
-        case "fulfillment":
-            number = int(identity.rpartition("+")[2])
-            before = view.fulfillments.get(number, fulfillments.DECIDER.initial)
-            after = fulfillments.DECIDER.fold(events, before)  # type: ignore[arg-type]
-            return replace(view, fulfillments={**view.fulfillments, number: after}, versions=versions)
-        case _:
-            raise ValueError(f"{stream} is not a stream of an order")
-
-
-def _fold_process(process: Process, events: Sequence[OrderStreamEvent]) -> Process:
-    for event in events:
-        process = evolve_process(process, event)  # type: ignore[arg-type]
-    return process
-
-
-def evolve_process(process: Process, event: ProcessEvent) -> Process:
-    """The process after one event."""
-    key = (event.step, event.part, event.ordinal)
-    match event:
-        case StepSucceeded():
-            return replace(process, done=process.done | {key})
-        case StepFailed():
-            return replace(process, failed={**process.failed, key: event.reason})
-        case StepRetried():
-            return replace(process, failed={k: v for k, v in process.failed.items() if k != key})
-        case _:
-            assert_never(event)
-
-
 def react(view: OrderView, policy: Policy) -> frozenset[Want]:
     """Every piece of work that should exist for this order now."""
-    if view.order.placed is None:
+    wants = _wants(view, policy)
+    dead = failures(view, policy) if view.process.failed else frozenset()
+    return wants if not dead else dead | {want for want in wants if _goes_on(view, want.key)}
+
+
+def failures(view: OrderView, policy: Policy) -> frozenset[Want]:
+    """The dead runs that stop this order. A hold does not make them go away; what settles their matter does."""
+    places = {place for place in view.process.failed if place[0] is not Step.NOTIFY}
+    if not places:
         return frozenset()
-    return frozenset((*_money(view), *_way_to_pivot(view, policy), *_parcels(view), *_letters(view), *_close(view)))
+    free = replace(view, order=replace(view.order, holds={})) if view.order.holds else view
+    wants = _wants(view, policy) | (_wants(free, policy) if free is not view else frozenset())
+    return frozenset(want for want in wants if _place(want.key) in places)
 
 
 def is_stuck(view: OrderView, policy: Policy) -> bool:
-    """The order is open and nothing will move it but a person who releases a hold; an auditor lists such orders."""
-    return not react(view, policy) and view.order.placed is not None and not view.order.closed and not view.order.holds
+    """The order is open and nothing will move it but a person who knows of it from nowhere else; an auditor lists such orders.
+
+    Orders that are held or have a dead letter are on lists of their own; one whose dead letter was discarded is not.
+    """
+    if view.order.placed is None or view.order.closed or view.order.holds:
+        return False
+    return all(_place(want.key) in view.process.discarded for want in react(view, policy))
+
+
+def awaited(view: OrderView) -> tuple[str, ...]:
+    """The keys of the operations whose answers are not known yet. A cancellation waits for them."""
+    payment = (view.payment.open.key,) if view.payment.open else ()
+    return payment + tuple(parcel.open_key for _, parcel in sorted(view.fulfillments.items()) if parcel.open)
+
+
+_LETS_GO = frozenset({Step.NOTIFY, Step.CANCEL, Step.EXPIRE, Step.VOID, Step.REFUND_LABEL, Step.DELIVER})
+
+
+def _goes_on(view: OrderView, key: RunKey) -> bool:
+    """What a dead run does not stop: letters, the way out (a hold's timer leads there), and what the outside has been asked."""
+    return key.step in _LETS_GO or is_open(view, key)
+
+
+def is_open(view: OrderView, key: RunKey) -> bool:
+    """The outside may have been asked by this run: its intent is recorded, its answer is not."""
+    operation, parcel = view.payment.open, view.fulfillments.get(key.part)
+    if operation and (key.step, key.ordinal) == (Step(operation.operation), operation.ordinal):
+        return True
+    return parcel is not None and parcel.open is not None and key.step is Step(parcel.open)
+
+
+def _place(key: RunKey) -> Place:
+    return key.step, key.part, key.ordinal
+
+
+def _wants(view: OrderView, policy: Policy) -> frozenset[Want]:
+    if view.order.placed is None:
+        return frozenset()
+    return frozenset((*_money(view), *_way_to_pivot(view, policy), *_parcels(view), *_letters(view), *_close(view)))
 
 
 def _want(view: OrderView, step: Step, part: int = 0, ordinal: int = 1, due: datetime | None = None) -> Want:

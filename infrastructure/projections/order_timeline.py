@@ -134,4 +134,6 @@ _WORDS: Mapping[type[Any], Callable[[Any], str]] = {
     processes.StepSucceeded: lambda event: f"{_step(event)} done",
     processes.StepFailed: lambda event: f"{_step(event)} given up after {_count(event.attempts, 'attempt')}",
     processes.StepRetried: lambda event: f"{_step(event)} tried again by hand",
+    processes.StepDiscarded: lambda event: f"{_step(event)} discarded by hand",
+    processes.StepRestored: lambda event: f"{_step(event)} restored by hand",
 }

@@ -8,7 +8,7 @@ from tests.checker.verdict import Findings
 
 AFTER_THE_CLOSE = {
     *("OrderClosed", "RiskAssessed", "HoldReleased", "CancellationRefused"),
-    *("StepSucceeded", "StepFailed", "StepRetried"),
+    *("StepSucceeded", "StepFailed", "StepRetried", "StepDiscarded", "StepRestored"),
 }
 EFFECTS = ("authorizations", "captures", "voids", "labels", "scans", "mails")
 

@@ -176,9 +176,9 @@ def _process_rules(events: Sequence[Event]) -> Iterator[str]:
                 done.add(run)
             case "StepFailed":
                 failed.add(run)
-            case "StepRetried":
+            case "StepRetried" | "StepDiscarded" | "StepRestored":
                 if run not in failed:
-                    yield f"{run} was retried without a failure"
-                failed.discard(run)
+                    yield f"{run} was {event.type.removeprefix('Step').lower()} without a failure"
+                failed -= {run} if event.type == "StepRetried" else set()
             case _:
                 yield f"{event.type} is no event of a process"

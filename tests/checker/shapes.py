@@ -99,8 +99,10 @@ SHAPES: dict[str, dict[str, Any]] = {
     "StockShipped": {"fulfillment_id": "fulfillment", "quantity": "count"},
     "StockAdjusted": {"quantity": "change", "reason": "words", "by": "words", "at": "moment"},
     "StepSucceeded": {**RUN, "detail": "text", "at": "moment"},
-    "StepFailed": {**RUN, "attempts": "count", "reason": "text", "at": "moment"},
+    "StepFailed": {**RUN, "attempts": "count", "reason": "text", "at": "moment", "unknown": "flag"},
     "StepRetried": {**RUN, "by": "words", "note": "text", "at": "moment"},
+    "StepDiscarded": {**RUN, "by": "words", "note": "text", "at": "moment"},
+    "StepRestored": {**RUN, "by": "words", "note": "text", "at": "moment"},
 }
 META = {"command_id": "words", "causation_id": "text", "correlation_id": "text", "actor": "text"}
 
@@ -130,6 +132,7 @@ _LEAVES = {
     "text": lambda value: isinstance(value, str),
     "words": lambda value: isinstance(value, str) and value.strip(),
     "moment": _is_moment,
+    "flag": lambda value: type(value) is bool,
 }
 
 

@@ -8,10 +8,19 @@ from domain import order as orders
 from domain import payment as payments
 from domain import stock as stocks
 from domain.pricing import value_handed_over
-from domain.process import OrderView, fulfillment_id, fulfillment_stream, payment_stream, stock_stream
+from domain.process import (
+    OrderView,
+    Policy,
+    failures,
+    fulfillment_id,
+    fulfillment_stream,
+    payment_stream,
+    stock_stream,
+)
 
 PICKING = (fulfillments.LabelStarted, fulfillments.HandOverStarted)
 STARTED = (payments.AuthorizationStarted, payments.CaptureStarted, payments.VoidStarted)
+NEW_WORK = (*PICKING, orders.FulfillmentPlanned, payments.AuthorizationStarted, payments.CaptureStarted)
 ENDED = (
     payments.Authorized,
     payments.AuthorizationDeclined,
@@ -26,6 +35,8 @@ Log = Mapping[str, Sequence[object]]
 def check_change(view: OrderView, stream: str, event: object) -> None:
     """What may follow what, over all streams of an order."""
     order = view.order
+    if isinstance(event, NEW_WORK):
+        assert not failures(view, Policy()), f"{stream}: {event} behind a dead run"
     if isinstance(event, PICKING):
         assert not (view.payment.open and view.payment.open.unknown), f"{stream}: {event} with an unknown payment"
         assert view.payment.authorized, f"{stream}: {event} without money"

@@ -49,6 +49,11 @@ def test_a_field_that_a_newer_program_added_is_ignored() -> None:
     assert closed == orders.OrderClosed(outcome="cancelled", at=datetime(2026, 1, 1, tzinfo=UTC))
 
 
+def test_a_step_that_failed_before_unknown_outcomes_were_told_failed_for_sure() -> None:
+    stored = {name: value for name, value in golden()["StepFailed/1"].items() if name != "unknown"}
+    assert decode("StepFailed", SCHEMA, json.dumps(stored)).unknown is False
+
+
 @pytest.mark.parametrize(
     "damage", ['{"outcome": "evaporated"}', '{"outcome": "evaporated", "at": "2026-01-01T00:00:00Z"}', "[", ""]
 )
