@@ -3,15 +3,22 @@
 Every session carries time-outs of its own (statement, lock, idle in transaction), the socket those of the kernel. Neither helps
 against a server that is frozen while its kernel still answers, so every use of a connection is under a watchdog as well. A
 connection from the pool is checked only when it has been idle for a while: a check costs a round trip.
+
+Behind a pooler that lends a server's session for one transaction only (pgbouncer), whatever belongs to a session leaks to strangers
+or is lost: settings, prepared statements, session locks, LISTEN. Such a pooler answers the login before it has a session to lend, so
+it invents the process id that belongs to the cancel key: where that is not the id of the process that answers, we do without.
+`is_pooled` tells it of every connection that was prepared here.
 """
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any
 
 import psycopg
+import structlog
 from psycopg import errors as pg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -19,6 +26,8 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from domain.errors import Misconfigured, OrderwrightError, Poison, StoreUnavailable
 from infrastructure.deadline import watchdog
 from infrastructure.failpoints import reach
+
+log = structlog.get_logger()
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -38,6 +47,10 @@ _SESSION = {
 _IDLE_CHECK_S = 1.0
 _CHECK_DEADLINE_S = 3.0
 _USE_DEADLINE_S = 35.0  # a little more than the server's own statement_timeout
+# Sets nothing in a session that is lent to us; the time zone is the one setting that poolers carry from session to session.
+_PREPARE = """SELECT count(set_config(s.name, s.value, false)) FROM unnest(%s::text[], %s::text[]) AS s(name, value)
+WHERE pg_backend_pid() = %s"""
+_POOLED = "SET timezone TO 'UTC'"
 _COLLISIONS = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable, pg.UniqueViolation)
 
 
@@ -52,12 +65,43 @@ def readable(dsn: str) -> str:
     return dsn
 
 
-def conninfo(dsn: str, *, application: str = "orderwright", **session: str) -> str:
-    """The DSN with our time-outs filled in where it names none; `session` adds or overrides server settings."""
-    given = conninfo_to_dict(dsn)
-    settings = " ".join(f"-c {name}={value}" for name, value in {**_SESSION, **session}.items())
-    options = f"{settings} {given.pop('options', '') or ''}".strip()
-    return make_conninfo("", **{**_SOCKET, "application_name": application, **given, "options": options})
+def conninfo(dsn: str, *, application: str = "orderwright") -> str:
+    """The DSN with the time-outs of the socket filled in where it names none."""
+    return make_conninfo("", **{**_SOCKET, "application_name": application, **conninfo_to_dict(dsn)})
+
+
+def connect(dsn: str, *, application: str, **session: str) -> Connection:
+    """A connection of one's own, in autocommit; `session` adds or overrides server settings. Raises `StoreUnavailable`."""
+    with translated():
+        connection = psycopg.connect(conninfo(dsn, application=application), autocommit=True)
+        try:
+            prepare(connection, session)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def prepare(connection: Connection, session: Mapping[str, str]) -> None:
+    """Give the session its settings, except those that the DSN names itself; none to a session that is only lent."""
+    own = str(connection.info.get_parameters().get("options", "")).replace("-", "_")
+    settings = {name: value for name, value in {**_SESSION, **session}.items() if f"{name}=" not in own}
+    arguments = [list(settings), list(settings.values()), connection.info.backend_pid]
+    with watched(connection, _CHECK_DEADLINE_S):
+        if connection.execute(_PREPARE, arguments).fetchone() == (0,):
+            connection.prepare_threshold = None
+            connection.execute(_POOLED)
+            _say_pooled()
+
+
+def is_pooled(connection: Connection) -> bool:
+    """The connection goes through a pooler, so it has no session of its own."""
+    return connection.prepare_threshold is None
+
+
+@cache
+def _say_pooled() -> None:
+    log.warning("the database is behind a connection pooler: leases end by expiry only, wake-ups are polled for")
 
 
 class Collision(StoreUnavailable):
@@ -77,6 +121,7 @@ class Database:
             timeout=5.0,
             reconnect_timeout=0.0,
             kwargs={"autocommit": True},
+            configure=partial(prepare, session={}),
             check=_check_idle,
             open=True,
         )

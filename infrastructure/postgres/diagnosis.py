@@ -3,13 +3,12 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import psycopg
-
 from domain.work import RunKey, Step
-from infrastructure.postgres.database import conninfo, translated
+from infrastructure.postgres.database import connect, translated, watched
 from infrastructure.postgres.queries import load
 
 _SQL = load("diagnosis")
+DEADLINE_S = 60.0
 
 
 class Server(NamedTuple):
@@ -34,11 +33,23 @@ class Work(NamedTuple):
     oldest_due_s: float
 
 
+class Strain(NamedTuple):
+    """What wears a server out: transactions that somebody left open, sessions, notifications that nobody reads."""
+
+    prepared: int
+    oldest_transaction_s: float
+    oldest_pid: int
+    oldest_application: str
+    connections: int
+    max_connections: int
+    notify_queue: float
+
+
 class Diagnosis:
     """Every question takes a connection of its own: there are few, and the last one may be that it does not answer."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = conninfo(dsn, application="orderwright doctor")
+        self._dsn = dsn
 
     def server(self) -> Server:
         """Version and durability."""
@@ -57,6 +68,18 @@ class Diagnosis:
         count, last = self._one("events")
         return count, last
 
+    def is_append_only(self) -> bool:
+        """The trigger that refuses every change of an event is there and switched on."""
+        return bool(self._one("is_append_only")[0])
+
+    def broken_streams(self) -> list[str]:
+        """Streams whose versions are not 1 to n, at most five. Reads every event."""
+        return [stream for (stream,) in self._rows("broken_streams", {})]
+
+    def strain(self) -> Strain:
+        """How worn out the server is."""
+        return Strain(*self._one("strain"))
+
     def pgmq(self) -> str:
         """What the migrations noted about PGMQ."""
         row = self._rows("pgmq", {})
@@ -74,5 +97,9 @@ class Diagnosis:
         return self._rows(name, {})[0]
 
     def _rows(self, name: str, arguments: dict[str, Any]) -> list[tuple[Any, ...]]:
-        with translated(), psycopg.connect(self._dsn, autocommit=True) as connection:
+        with (
+            translated(),
+            connect(self._dsn, application="orderwright doctor", statement_timeout="50s") as connection,
+            watched(connection, DEADLINE_S),
+        ):
             return connection.execute(_SQL[name], arguments).fetchall()

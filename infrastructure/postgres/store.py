@@ -20,14 +20,14 @@ _APPEND_TRIES = 4
 
 
 class PostgresStore(WorkQueries):
-    """`domain.ports.EventStore` and `domain.ports.WorkList`. Thread-safe."""
+    """`domain.ports.EventStore` and `domain.ports.WorkList`. Thread-safe. `direct` is a DSN past a pooler, for the beacons."""
 
-    def __init__(self, dsn: str, *, application: str = "orderwright", size: int = 4) -> None:
+    def __init__(self, dsn: str, *, application: str = "orderwright", size: int = 4, direct: str | None = None) -> None:
         self._database = Database(dsn, application=application, size=size)
         self._mark = LowWaterMark()
         self._mark_lock = threading.Lock()
         self._clock = _DatabaseClock()
-        super().__init__(self._database, self._clock.note)
+        super().__init__(self._database, self._clock.note, direct=direct or dsn)
 
     def append(self, units: Sequence[Unit], *, holder: Holder | None = None) -> Sequence[Verdict]:
         """See `domain.ports.EventStore.append`. What lost against another transaction is tried again."""

@@ -6,17 +6,15 @@ the row then refuses whatever the former holder still tries to write.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
-import psycopg
 from psycopg.types.json import Jsonb
 
-from domain.errors import StoreUnavailable
 from domain.ports import Holder
 from domain.work import DeadLetter, Run, RunKey, RunRow, Step, Want
-from infrastructure.postgres.database import Connection, Database, conninfo, translated, watched
+from infrastructure.postgres.beacon import Beacon
+from infrastructure.postgres.database import Database
 from infrastructure.postgres.queries import load
 
 _SQL = load("work")
@@ -26,10 +24,11 @@ BODY_LIMIT = 64 * 1024
 class WorkQueries:
     """The part of the store that implements `domain.ports.WorkList`."""
 
-    def __init__(self, database: Database, note_time: Callable[[datetime], None]) -> None:
+    def __init__(self, database: Database, note_time: Callable[[datetime], None], *, direct: str) -> None:
         self._work = database
+        self._direct = direct
         self._note_time = note_time
-        self._beacons: dict[int, Connection] = {}
+        self._beacons: dict[int, Beacon] = {}
 
     def claim(self, order_ids: Sequence[str], steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
         """See `domain.ports.WorkList.claim`."""
@@ -50,24 +49,15 @@ class WorkQueries:
             return connection.execute(_SQL["orphans"]).rowcount
 
     def register(self, name: str, lease: timedelta) -> Holder:
-        """See `domain.ports.WorkList.register`. The beacon is lit before the row can be seen by others."""
-        beacon = self._open_beacon(lease)
-        try:
-            holder = _light(beacon, name, lease)
-        except BaseException:
-            beacon.close()
-            raise
-        self._beacons[holder.id] = beacon
-        return holder
+        """See `domain.ports.WorkList.register`."""
+        beacon = Beacon(self._direct, name, lease)
+        self._beacons[beacon.holder.id] = beacon
+        return beacon.holder
 
     def renew(self, holder: Holder, lease: timedelta) -> bool:
         """See `domain.ports.WorkList.renew`. It goes over the beacon's connection, so a lost beacon is a lost lease."""
         beacon = self._beacons.get(holder.id)
-        if beacon is None or beacon.closed:
-            return False
-        with translated(), watched(beacon, lease.total_seconds() / 2):
-            renewed = beacon.execute(_SQL["renew"], {"holder": holder.id, "lease": lease}).fetchone()
-        return renewed is not None
+        return beacon is not None and beacon.renew(lease)
 
     def release(self, holder: Holder) -> int:
         """See `domain.ports.WorkList.release`."""
@@ -89,8 +79,7 @@ class WorkQueries:
         """Put out the beacon of a lease that was lost, without touching the database's rows."""
         beacon = self._beacons.pop(holder.id, None)
         if beacon is not None:
-            with suppress(psycopg.Error):
-                beacon.close()
+            beacon.put_out()
 
     def forget_all(self) -> None:
         """Put out every beacon: what was not released becomes an orphan at once."""
@@ -134,21 +123,6 @@ class WorkQueries:
     def _rows(self, name: str, arguments: dict[str, Any]) -> list[tuple[Any, ...]]:
         with self._work.connection() as connection:
             return connection.execute(_SQL[name], arguments).fetchall()
-
-    def _open_beacon(self, lease: timedelta) -> Connection:
-        idle = f"{int(lease.total_seconds() * 1000)}ms"
-        dsn = conninfo(self._work.dsn, application="orderwright beacon", idle_session_timeout=idle)
-        with translated():
-            return psycopg.connect(dsn, autocommit=True)
-
-
-def _light(beacon: Connection, name: str, lease: timedelta) -> Holder:
-    with translated(), watched(beacon, lease.total_seconds() / 2), beacon.transaction():
-        row = beacon.execute(_SQL["register"], {"name": name, "beacon": True, "lease": lease}).fetchone()
-        if row is None:
-            raise StoreUnavailable("the holder was not registered")
-        beacon.execute(_SQL["beacon"], {"holder": row[0]})
-        return Holder(id=row[0], epoch=row[1])
 
 
 def _key(columns: Sequence[Any]) -> RunKey:

@@ -5,17 +5,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import orjson
-import psycopg
 from psycopg.types.json import set_json_dumps, set_json_loads
 
-from infrastructure.postgres.database import Connection, conninfo, translated
+from infrastructure.postgres import database
+from infrastructure.postgres.database import Connection
 
 
 def connect(dsn: str, *, application: str, statement_timeout: str = "30s") -> Connection:
     """A connection with deadlines, in autocommit, that reads and writes JSON fast."""
     settings = {"statement_timeout": statement_timeout, "client_min_messages": "warning"}
-    with translated():
-        connection = psycopg.connect(conninfo(dsn, application=application, **settings), autocommit=True)
+    connection = database.connect(dsn, application=application, **settings)
     set_json_dumps(orjson.dumps, connection)
     set_json_loads(orjson.loads, connection)
     return connection

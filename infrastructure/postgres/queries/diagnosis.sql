@@ -29,5 +29,27 @@ SELECT count(*) FROM dead_letters
 -- name: events
 SELECT count(*), coalesce(max(e.position), 0) FROM events e
 
+-- name: is_append_only
+SELECT count(*) = 1 FROM pg_trigger t
+WHERE t.tgrelid = to_regclass('events') AND t.tgname = 'events_are_for_ever' AND t.tgenabled IN ('O', 'A')
+
+-- name: broken_streams
+SELECT e.stream FROM events e GROUP BY e.stream
+HAVING count(*) <> max(e.version) OR min(e.version) <> 1
+ORDER BY e.stream LIMIT 5
+
+-- name: strain
+SELECT (SELECT count(*) FROM pg_prepared_xacts x WHERE x.database = current_database()),
+    coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::double precision,
+    coalesce(a.pid, 0), coalesce(a.application_name, ''),
+    (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'),
+    current_setting('max_connections')::integer,
+    pg_notification_queue_usage()
+FROM (SELECT 1) AS always
+LEFT JOIN (
+    SELECT a.xact_start, a.pid, a.application_name FROM pg_stat_activity a
+    WHERE a.xact_start IS NOT NULL AND a.backend_type = 'client backend' AND a.pid <> pg_backend_pid()
+    ORDER BY a.xact_start LIMIT 1) AS a ON true
+
 -- name: pgmq
 SELECT m.name FROM orderwright_migrations m WHERE m.version = 0
