@@ -6,6 +6,7 @@ from itertools import count
 
 from tests.chaos.observer import Observer
 from tests.chaos.processes import CommandLine
+from tests.faults.nursery import Child
 
 AT_ONCE = 4
 PATIENCE = 3
@@ -56,7 +57,7 @@ class Operator:
         return ["orders", "release", order_id, "--note", "looked at it"]
 
 
-def _wait(process: subprocess.Popen[bytes]) -> int:
+def _wait(process: Child) -> int:
     try:
         return process.wait(60)
     except subprocess.TimeoutExpired:
