@@ -1,20 +1,14 @@
-"""Is this installation well? Checks that change no data, each with the command that mends what it finds.
-
-A check that cannot be made because an earlier one failed is left out: one cause is told once.
-"""
+"""What this installation is made of: the interpreter, the gateway, the server, the schema, the broker, the read models, the work."""
 
 import platform
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
-from domain.errors import OrderwrightError
 from workers.bootstrap import DEAD_QUEUE, QUEUES, Runtime
+from workers.doctor.findings import Finding, State
 from workers.rebuild import audit
-
-State = Literal["ok", "warn", "fail"]
 
 OLDEST_PYTHON = (3, 11)
 OLDEST_POSTGRES = 140_000
@@ -24,46 +18,14 @@ FULL_QUEUE = 10_000
 DURABLE = ("fsync", "synchronous_commit", "full_page_writes")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """The outcome of one check. `fix` is what to do about it, empty where there is nothing to do."""
-
-    check: str
-    state: State
-    why: str
-    fix: str = ""
-
-
-def examine(runtime: Runtime) -> Iterator[Finding]:
-    """All checks, in an order in which the first trouble is the cause."""
-    yield _python()
-    yield _gateway(runtime)
-    database = list(_tried("database", lambda: _database(runtime), "start PostgreSQL, or check DATABASE_URL"))
-    yield from database
-    if any(finding.state == "fail" and finding.check == "database" for finding in database):
-        return
-    migrations = list(_tried("migrations", lambda: _migrations(runtime), "orderwright migrate up"))
-    yield from migrations
-    yield from _tried("broker", lambda: _broker(runtime), "start the broker, or check ORDERWRIGHT_BROKER_URL")
-    if any(finding.state == "fail" for finding in migrations):
-        return
-    for name, check in (("projections", _projections), ("work", _work), ("audit", _audit)):
-        yield from _tried(name, lambda check=check: check(runtime), "see the log")  # type: ignore[misc]
-
-
-def _tried(name: str, check: Callable[[], Iterable[Finding]], fix: str) -> Iterator[Finding]:
-    try:
-        yield from check()
-    except OrderwrightError as error:
-        yield Finding(check=name, state="fail", why=str(error), fix=fix)
-
-
-def _python() -> Finding:
+def python() -> Finding:
+    """The interpreter."""
     good = sys.version_info[:2] >= OLDEST_PYTHON
     return Finding(check="python", state="ok" if good else "fail", why=platform.python_version())
 
 
-def _gateway(runtime: Runtime) -> Finding:
+def gateway(runtime: Runtime) -> Finding:
+    """The outside world answers."""
     url = runtime.settings.gateway_url
     if not url:
         return Finding(
@@ -78,7 +40,8 @@ def _gateway(runtime: Runtime) -> Finding:
     return Finding(check="gateway", state="ok", why=url)
 
 
-def _database(runtime: Runtime) -> Iterator[Finding]:
+def database(runtime: Runtime) -> Iterator[Finding]:
+    """The server, and whether a commit survives a crash."""
     server = runtime.diagnosis().server()
     embedded = "embedded" if runtime.settings.database_url is None else "yours"
     supported = server.version_number >= OLDEST_POSTGRES
@@ -94,10 +57,11 @@ def _database(runtime: Runtime) -> Iterator[Finding]:
         value = getattr(server, name)
         state: State = "fail" if value == "off" else "ok"
         fix = f"ALTER SYSTEM SET {name} = on; SELECT pg_reload_conf();" if value == "off" else ""
-        yield Finding(check=name, state=state, why=value, fix=fix)
+        yield Finding(check=name, state=state, why=value, fix=fix, promise="P5")
 
 
-def _migrations(runtime: Runtime) -> Iterator[Finding]:
+def migrations(runtime: Runtime) -> Iterator[Finding]:
+    """The schema is up to date."""
     pending = runtime.migrations().check()
     if pending:
         yield Finding(
@@ -108,7 +72,8 @@ def _migrations(runtime: Runtime) -> Iterator[Finding]:
     yield Finding(check="pgmq", state="ok", why=runtime.diagnosis().pgmq())
 
 
-def _broker(runtime: Runtime) -> Iterator[Finding]:
+def broker(runtime: Runtime) -> Iterator[Finding]:
+    """The queues are there and are not growing."""
     kind = runtime.settings.broker_url.get_secret_value().partition(":")[0]
     with runtime.broker().publisher() as publisher:
         depths = {queue: publisher.depth(queue) for queue in (*QUEUES, DEAD_QUEUE)}
@@ -127,7 +92,8 @@ def _broker(runtime: Runtime) -> Iterator[Finding]:
         yield Finding(check="dead messages", state="warn", why=why, fix="orderwright keeper")
 
 
-def _projections(runtime: Runtime) -> Iterator[Finding]:
+def projections(runtime: Runtime) -> Iterator[Finding]:
+    """The read models keep up."""
     for one in runtime.projections().status():
         name = f"projection {one.name}"
         if one.state == "stopped":
@@ -139,7 +105,8 @@ def _projections(runtime: Runtime) -> Iterator[Finding]:
             yield Finding(check=name, state="ok", why=f"at {one.position} of {one.head}")
 
 
-def _work(runtime: Runtime) -> Iterator[Finding]:
+def work(runtime: Runtime) -> Iterator[Finding]:
+    """What is due is done."""
     diagnosis = runtime.diagnosis()
     work, letters = diagnosis.work(), diagnosis.dead_letters()
     why = f"{work.due} due, {work.later} later, {work.running} running, {work.dead} dead"
@@ -155,10 +122,13 @@ def _work(runtime: Runtime) -> Iterator[Finding]:
     yield Finding(check="dead letters", state=state, why=str(letters), fix=fix)
 
 
-def _audit(runtime: Runtime) -> Iterator[Finding]:
+def orders(runtime: Runtime) -> Iterator[Finding]:
+    """Every open order has something that will move it."""
     found: list[Any] = list(islice(audit(runtime.store(), runtime.policy(), runtime.diagnosis().missing), 5))
     if found:
         why = "nothing will move " + ", ".join(one.order_id for one in found)
-        yield Finding(check="audit", state="fail", why=why, fix="orderwright work audit, then orderwright work rebuild")
+        fix = "orderwright work audit, then orderwright work rebuild"
+        yield Finding(check="audit", state="fail", why=why, fix=fix, promise="P3")
     else:
-        yield Finding(check="audit", state="ok", why="every open order has something that moves it")
+        why = "every open order has something that moves it"
+        yield Finding(check="audit", state="ok", why=why, promise="P3")
