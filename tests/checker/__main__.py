@@ -1,27 +1,20 @@
 """`python -m tests.checker`: judges a run and prints the verdict. Exit code 0: valid, 1: broken, 2: not all could be judged.
 
-python -m tests.checker --dsn DSN --ledger ledger.db --history history.jsonl [--all-closed] [--json] [--record FILE]
+python -m tests.checker --dsn DSN --ledger ledger.db --history history.jsonl [--watched watch.jsonl] [--logs FOLDER] [--all-closed]
+                        [--expect '{"attempts": 4}'] [--json] [--record FILE]
 python -m tests.checker --recorded FILE
 """
 
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from tests.checker.endings import open_orders
 from tests.checker.evidence import Evidence
-from tests.checker.invariants import invariants
-from tests.checker.sources import read_database, read_history, read_ledger, read_recorded, record
-from tests.checker.verdict import OF_THE_LOG, Verdict, counts, judge
-
-
-def verdict_on(evidence: Evidence, *, all_closed: bool = False) -> Verdict:
-    """Judge everything."""
-    judgements = judge(evidence, invariants(all_closed=all_closed))
-    broken = {judgement.name for judgement in judgements if judgement.state == "broken"}
-    still_open = {} if broken & OF_THE_LOG else open_orders(evidence)
-    return Verdict(counts=counts(evidence), judgements=judgements, open_orders=still_open)
+from tests.checker.expect import Expect
+from tests.checker.judging import gather, judge
+from tests.checker.sources import read_recorded, record
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     evidence = _gather(options)
     if options.record:
         options.record.write_text("\n".join(record(evidence)) + "\n", encoding="utf-8")
-    verdict = verdict_on(evidence, all_closed=options.all_closed)
+    verdict = judge(evidence, expect=_expect(options))
     text = json.dumps(verdict.as_json(), indent=2, ensure_ascii=False) if options.json else verdict.as_text()
     sys.stdout.write(text + "\n")
     return {True: 0, False: 1, None: 2}[verdict.valid]
@@ -38,12 +31,19 @@ def main(arguments: list[str] | None = None) -> int:
 def _gather(options: argparse.Namespace) -> Evidence:
     if options.recorded:
         return read_recorded(options.recorded.read_text(encoding="utf-8").splitlines())
-    return Evidence(
-        read_database(options.dsn),
-        read_ledger(options.ledger) if options.ledger else None,
-        read_history(options.history) if options.history else None,
-        whole=not options.running,
+    gathered = gather(
+        options.dsn, ledger=options.ledger, history=options.history, watched=options.watched, logs=options.logs
     )
+    return replace(gathered, whole=not options.running)
+
+
+def _expect(options: argparse.Namespace) -> Expect:
+    """`--expect` names fields of `Expect`; lists stand for sets and tuples."""
+    given = {"all_closed": options.all_closed, **json.loads(options.expect)}
+    for name, kind in (("required", frozenset), ("errors", tuple), ("canaries", tuple)):
+        if name in given:
+            given[name] = kind(given[name])
+    return Expect(**given)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -53,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
     source.add_argument("--recorded", type=Path, help="evidence written by --record, instead of database and files")
     parser.add_argument("--ledger", type=Path, help="the simulator's books (SQLite)")
     parser.add_argument("--history", type=Path, help="what the load was told (JSON Lines)")
+    parser.add_argument("--watched", type=Path, help="what the observer saw (JSON Lines)")
+    parser.add_argument("--logs", type=Path, help="a folder with the logs of the processes (*.log)")
+    parser.add_argument("--expect", default="{}", help="what the run was meant to do, as JSON; see expect.py")
     parser.add_argument("--all-closed", action="store_true", help="an open order is a broken promise")
     parser.add_argument("--running", action="store_true", help="projections may be behind")
     parser.add_argument("--record", type=Path, help="also write all evidence to this file")

@@ -207,6 +207,7 @@ _CHANGES: dict[str, Callable[[OrderBook, Event], Any]] = {
     "Voided": _voided,
     "VoidFailed": _void_failed,
     "OutcomeUnknown": _unknown,
+    "OperationNotDone": _known,
     "FulfillmentCreated": _created,
     "LabelPurchased": _moved("labelled"),
     "HandedOver": _moved("handed_over"),

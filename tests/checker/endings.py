@@ -4,6 +4,7 @@ from collections import Counter
 
 from tests.checker.books import fold
 from tests.checker.evidence import Evidence, Row
+from tests.checker.log import FREE
 from tests.checker.verdict import Findings
 
 AFTER_THE_CLOSE = {
@@ -68,7 +69,7 @@ def no_zombies(evidence: Evidence) -> Findings:
         if (row["state"] == "running") != (row["holder"] is not None and row["epoch"] is not None):
             yield _run(row), f"is {row['state']} with holder {row['holder']} and epoch {row['epoch']}"
     for event in evidence.events:
-        if event.category != "stock" and event.meta.get("correlation_id") != event.order_id:
+        if event.category not in FREE and event.meta.get("correlation_id") != event.order_id:
             yield str(event.position), f"{event.type} of {event.order_id} belongs to {event.meta.get('correlation_id')}"
 
 

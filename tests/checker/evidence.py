@@ -1,4 +1,11 @@
-"""What a run leaves behind, as plain rows: events, other tables, the outside world's ledger, the history of the load.
+"""What a run leaves behind, as plain rows: events, other tables, the outside world's ledger, what was told and seen while it ran.
+
+    tables    the database at the end, and what its server says of itself (`server_locks`, `server_sessions`, `queues`, ...)
+    ledger    the books of the outside world
+    history   what the load was told, what was planted, what people did: one object a line, with `order_id`, `sample`, `mark`, `planted`,
+              `action`, `read` or `resources` in it
+    watched   what an observer saw of the tables while the run went on (`watch.py`)
+    logs      the lines of every process, by the name of its file
 
 Everything is JSON as the database tells it, so that evidence can be written to one file and judged again anywhere.
 """
@@ -7,6 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -39,10 +47,17 @@ class Event:
     @property
     def order_id(self) -> str:
         """The order the event belongs to, of stock events the one it is for; empty where there is none."""
+        if self.category == "letter":
+            return ""
         if self.category == "stock":
             fulfillment = str(self.data.get("fulfillment_id", ""))
             return str(self.data.get("order_id") or fulfillment.rpartition("+")[0])
         return split_fulfillment(self.subject)[0] if self.category == "fulfillment" else self.subject
+
+
+def read_moment(text: str) -> datetime:
+    """A time as the database writes it."""
+    return datetime.fromisoformat(text)
 
 
 def split_fulfillment(identity: str) -> tuple[str, int]:
@@ -58,6 +73,8 @@ class Evidence:
     tables: Mapping[str, list[Row]]
     ledger: Mapping[str, list[Row]] | None = None
     history: list[Row] | None = None
+    watched: list[Row] | None = field(default=None, kw_only=True)
+    logs: Mapping[str, list[str]] | None = field(default=None, kw_only=True)
     whole: bool = field(default=True, kw_only=True)
 
     @cached_property
@@ -99,6 +116,27 @@ class Evidence:
         if self.history is None:
             raise MissingEvidence("no history")
         return self.history
+
+    def told_of(self, kind: str) -> list[Row]:
+        """What the history's lines of one kind say, such as `planted`."""
+        return [line[kind] for line in self.told() if kind in line]
+
+    def seen(self) -> list[Row]:
+        """What the observer saw, in the order of time."""
+        if self.watched is None:
+            raise MissingEvidence("nobody watched")
+        return self.watched
+
+    def logged(self) -> Mapping[str, list[str]]:
+        if self.logs is None:
+            raise MissingEvidence("no logs")
+        return self.logs
+
+    @cached_property
+    def moment(self) -> datetime:
+        """When the tables were read, by the database's clock; the last event where that is not known."""
+        rows = self.rows("moment")
+        return read_moment(rows[0]["at"] if rows else self.events[-1].recorded_at)
 
 
 class MissingEvidence(Exception):

@@ -32,29 +32,35 @@ _PAYMENT = """
     authorizing  Authorized             authorized
     authorizing  AuthorizationDeclined  declined
     authorizing  OutcomeUnknown         authorizing?
+    authorizing  OperationNotDone       declined
     authorized   CaptureStarted         capturing
     capturing    Captured               authorized
     capturing    CaptureFailed          authorized
     capturing    OutcomeUnknown         capturing?
+    capturing    OperationNotDone       authorized
     authorized   VoidStarted            voiding
     voiding      Voided                 voided
     voiding      VoidFailed             unvoidable
     voiding      OutcomeUnknown         voiding?
+    voiding      OperationNotDone       authorized
 """
 _FULFILLMENT = """
     new          FulfillmentCreated     created
     created      LabelStarted           labelling
     labelling    LabelFailed            created
     labelling    LabelPurchased         labelled
+    labelling    CallNotDone            created
     labelled     HandOverStarted        handing
     handing      HandOverRefused        labelled
     handing      HandedOver             gone
+    handing      CallNotDone            labelled
     gone         Delivered              delivered
     created      StoodDown              down
     labelled     StoodDown              owed
     owed         LabelRefundStarted     refunding
     refunding    LabelRefunded          down
     refunding    LabelRefundFailed      down
+    refunding    CallNotDone            owed
 """
 STARTS = {
     "Authorized": "AuthorizationStarted",
@@ -98,6 +104,8 @@ def misspelled(stream: str, events: Sequence[Event]) -> Iterator[str]:
         yield from _payment_rules(events)
     elif category == "process":
         yield from _process_rules(events)
+    elif category == "letter":
+        yield from _letter_rules(events)
     elif category == "stock":
         yield from (f"{e.type} is no event of stock" for e in events if e.type not in _STOCK)
     elif category not in _TABLES:
@@ -182,3 +190,18 @@ def _process_rules(events: Sequence[Event]) -> Iterator[str]:
                 failed -= {run} if event.type == "StepRetried" else set()
             case _:
                 yield f"{event.type} is no event of a process"
+
+
+def _letter_rules(events: Sequence[Event]) -> Iterator[str]:
+    """What people decided about a message that nobody could read: discarded and restored in turns."""
+    discarded = False
+    for event in events:
+        match event.type:
+            case "MessageRestored" if not discarded:
+                yield "was restored without having been discarded"
+            case "MessageDiscarded" if discarded:
+                yield "was discarded twice"
+            case "MessageRetried" | "MessageEdited" | "MessageDiscarded" | "MessageRestored":
+                discarded = event.type == "MessageDiscarded"
+            case _:
+                yield f"{event.type} is no event of a letter"

@@ -7,6 +7,7 @@ from typing import Any
 
 from tests.checker.books import OrderBook, fold, fold_stock
 from tests.checker.evidence import Event, Evidence, MissingEvidence, Row
+from tests.checker.log import FREE
 from tests.checker.stages import fulfillment_axis, payment_axis, stage
 from tests.checker.verdict import Findings
 
@@ -54,7 +55,7 @@ def _indexed(rows: Iterable[Row], *key: str) -> dict[tuple[Any, ...], Row]:
 def _order_summaries(evidence: Evidence, events: list[Event]) -> Findings:
     by_order: dict[str, list[Event]] = {}
     for event in events:
-        if event.order_id and event.category != "stock":
+        if event.order_id and event.category not in FREE:
             by_order.setdefault(event.order_id, []).append(event)
     books = [fold(order_id, some) for order_id, some in by_order.items()]
     expected = {(book.order_id,): _summary(book) for book in books}
@@ -119,7 +120,7 @@ def _timelines(evidence: Evidence, events: list[Event]) -> Findings:
             "type": event.type,
         }
         for event in events
-        if event.category != "stock"
+        if event.category not in FREE
     }
     there = _indexed(evidence.rows("order_timeline_v1"), "order_id", "position")
     yield from _compare("order_timeline", there, expected)

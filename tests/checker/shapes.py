@@ -5,7 +5,7 @@ found. A shape is a name of `_LEAVES`, a set of words, `[shape]` for a list, or 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -79,6 +79,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "Voided": PAID,
     "VoidFailed": FAILURE,
     "OutcomeUnknown": {**ANSWER, "operation": {"authorize", "capture", "void"}, "reason": "text"},
+    "OperationNotDone": {**ANSWER, "operation": {"authorize", "capture", "void"}},
     "FulfillmentCreated": {**ASSIGNMENT, "order_id": "key", "at": "moment"},
     "LabelStarted": INTENT,
     "LabelPurchased": {**ANSWER, "tracking": "words", "carrier": "words", "cost": MONEY},
@@ -88,7 +89,8 @@ SHAPES: dict[str, dict[str, Any]] = {
     "HandedOver": {**ANSWER, "scan_id": "words"},
     "Delivered": {"at": "moment"},
     "StoodDown": {"reason": "words", "at": "moment"},
-    "LabelRefundStarted": ANSWER,
+    "LabelRefundStarted": INTENT,
+    "CallNotDone": ANSWER,
     "LabelRefunded": ANSWER,
     "LabelRefundFailed": FAILURE,
     "StockReceived": {"quantity": "count", "delivery": "words", "at": "moment"},
@@ -103,6 +105,13 @@ SHAPES: dict[str, dict[str, Any]] = {
     "StepRetried": {**RUN, "by": "words", "note": "text", "at": "moment"},
     "StepDiscarded": {**RUN, "by": "words", "note": "text", "at": "moment"},
     "StepRestored": {**RUN, "by": "words", "note": "text", "at": "moment"},
+}
+_DECIDED = {"by": "words", "note": "text", "at": "moment"}
+SHAPES |= {
+    "MessageRetried": {"queue": "words", **_DECIDED},
+    "MessageEdited": {"copy": "count", **_DECIDED},
+    "MessageDiscarded": _DECIDED,
+    "MessageRestored": _DECIDED,
 }
 META = {"command_id": "words", "causation_id": "text", "correlation_id": "text", "actor": "text"}
 
@@ -121,7 +130,7 @@ def _is_moment(value: Any) -> bool:
         return False
 
 
-_LEAVES = {
+_LEAVES: dict[str, Callable[[Any], Any]] = {
     "amount": lambda value: _is_whole(value, 0),
     "count": lambda value: _is_whole(value, 1),
     "change": lambda value: type(value) is int and value != 0,
@@ -132,7 +141,7 @@ _LEAVES = {
     "text": lambda value: isinstance(value, str),
     "words": lambda value: isinstance(value, str) and value.strip(),
     "moment": _is_moment,
-    "flag": lambda value: type(value) is bool,
+    "flag": lambda value: isinstance(value, bool),
 }
 
 

@@ -1,4 +1,4 @@
-"""The verdict: every invariant kept, broken or not judged, and the counts in the words of RabbitMQ's Jepsen suite.
+"""The verdict: every invariant kept, broken, not judged or not asked, and the counts in the words of RabbitMQ's Jepsen suite.
 
 attempts       orders that the load tried to submit    acknowledged  those it was told were accepted
 ok             acknowledged and stored                 lost          acknowledged and not stored
@@ -7,7 +7,7 @@ duplicated     effects or orders that exist twice
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -21,11 +21,12 @@ OF_THE_LOG = {"K4", "K5", "K6", "K7"}
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """`judge` yields (subject, what is wrong with it), nothing if the promise was kept."""
+    """`judge` yields (subject, what is wrong with it), nothing if the promise was kept; `needs` names evidence beyond the tables."""
 
     name: str
     promise: str
     judge: Judge
+    needs: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -34,7 +35,7 @@ class Judgement:
 
     name: str
     promise: str
-    state: Literal["kept", "broken", "not judged"]
+    state: Literal["kept", "broken", "not judged", "not asked"]
     findings: list[tuple[str, str]] = field(default_factory=list)
 
 
@@ -46,7 +47,7 @@ class Verdict:
 
     @property
     def valid(self) -> bool | None:
-        """None: nothing was found broken, but not everything could be judged."""
+        """None: nothing was found broken, but not everything that was asked could be judged."""
         states = {judgement.state for judgement in self.judgements}
         if "broken" in states:
             return False
@@ -75,24 +76,35 @@ class Verdict:
         return "\n".join([*lines, "", f"valid? {str(self.as_json()['valid?']).lower()}"])
 
 
-def judge(evidence: Evidence, invariants: Iterable[Invariant]) -> list[Judgement]:
+def judge_all(evidence: Evidence, invariants: Iterable[Invariant], required: Collection[str]) -> list[Judgement]:
     """Judge one after the other. Once the log itself is broken, what trips over it is not judged; else it is our own fault."""
     judgements: list[Judgement] = []
     log_is_broken = False
     for invariant in invariants:
-        judgement = Judgement(invariant.name, invariant.promise, "kept")
-        try:
-            judgement.findings = [*invariant.judge(evidence)]
-            judgement.state = "broken" if judgement.findings else "kept"
-        except MissingEvidence as missing:
-            judgement.state, judgement.findings = "not judged", [("evidence", str(missing))]
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if not log_is_broken:
-                raise
-            judgement.state, judgement.findings = "not judged", [("the broken log", repr(error))]
+        judgement = _judged(evidence, invariant, forgive=log_is_broken)
+        if judgement.state == "not judged" and invariant.needs and not invariant.needs & set(required):
+            judgement.state = "not asked"
         log_is_broken = log_is_broken or (invariant.name in OF_THE_LOG and judgement.state == "broken")
         judgements.append(judgement)
     return judgements
+
+
+def _judged(evidence: Evidence, invariant: Invariant, *, forgive: bool) -> Judgement:
+    judgement = Judgement(invariant.name, invariant.promise, "kept")
+    try:
+        for finding in invariant.judge(evidence):
+            judgement.findings.append(finding)
+    except MissingEvidence as missing:
+        if not judgement.findings:
+            judgement.state, judgement.findings = "not judged", [("evidence", str(missing))]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        if not forgive:
+            raise
+        if not judgement.findings:
+            judgement.state, judgement.findings = "not judged", [("the broken log", repr(error))]
+    if judgement.state == "kept" and judgement.findings:
+        judgement.state = "broken"
+    return judgement
 
 
 def counts(evidence: Evidence) -> dict[str, int]:
