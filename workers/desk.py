@@ -15,12 +15,13 @@ SUSPECT_AFTER = 3
 
 
 class Desk:
-    """Used by one thread."""
+    """Used by one thread. `unsure`: the store may have given us runs that we do not know of."""
 
     def __init__(self) -> None:
         self.held: dict[RunKey, Run] = {}
         self.waiting: dict[str, Inputs] = {}
         self.conflicts: Counter[str] = Counter()
+        self.unsure = False
 
     def __len__(self) -> int:
         return len(self.held)
@@ -88,6 +89,7 @@ class Desk:
         self.held.clear()
         self.waiting.clear()
         self.conflicts.clear()
+        self.unsure = False
 
     def _inputs_of(self, run: Run) -> Inputs:
         return self.waiting.setdefault(run.key.order_id, Inputs())

@@ -1,4 +1,4 @@
-"""Being a holder: registered under a lease, renewed in the background, with a flag when the lease was lost.
+"""Being a holder: registered under a lease, renewed by a thread of its own (`keep`), with a flag when the lease was lost.
 
 The lease is judged by the database's clock when it matters (another process decides that we are gone) and by the monotonic clock
 here: a process that could not renew for a whole lease must assume that its runs belong to others now.
@@ -34,13 +34,20 @@ class Holders(Protocol):
 class Holding:
     """One registration after the other; `current` is the one in force."""
 
-    def __init__(self, holders: Holders, name: str, lease: timedelta, on_lost: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        holders: Holders,
+        name: str,
+        lease: timedelta,
+        on_lost: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._holders = holders
         self._name = name
         self._lease = lease
         self._on_lost = on_lost
+        self._clock = clock
         self._stop = threading.Event()
-        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._renewed_at = float("-inf")
         self._current: Holder | None = None
@@ -58,19 +65,16 @@ class Holding:
         if self._current is not None:
             former, self._current = self._current, None
             self._holders.forget(former)
-        asked_at = time.monotonic()
+        asked_at = self._clock()
         reach("before_register")
         holder = self._holders.register(self._name, self._lease)
         with self._lock:
             self._current, self._renewed_at = holder, asked_at
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._renew_for_ever, name="lease", daemon=True)
-            self._thread.start()
         return holder
 
     def is_lost(self) -> bool:
         """The lease may have run out, so nothing may be assumed to be ours."""
-        return self._current is None or time.monotonic() - self._renewed_at > self._lease.total_seconds()
+        return self._current is None or self._clock() - self._renewed_at > self._lease.total_seconds()
 
     def leave(self) -> None:
         """Give back everything and be no holder any more; a lost lease has nothing to give back. Raises `StoreUnavailable`."""
@@ -83,16 +87,21 @@ class Holding:
         """End the renewal; the registration itself ends with `leave` or by itself."""
         self._stop.set()
 
-    def _renew_for_ever(self) -> None:
+    def keep(self) -> None:
+        """Renew what is held, three times a lease, until stopped."""
         while not self._stop.wait(self._lease.total_seconds() / 3):
-            holder = self._current
-            if holder is not None:
-                self._note(holder, *self._renew(holder))
-                reach("after_renew")
+            self.renew()
+
+    def renew(self) -> None:
+        """Renew the lease if there is one; never raises what the store says."""
+        holder = self._current
+        if holder is not None:
+            self._note(holder, *self._renew(holder))
+            reach("after_renew")
 
     def _renew(self, holder: Holder) -> tuple[bool, float]:
         """Whether we are the holder still, as far as we can know, and since when that is certain."""
-        asked_at = time.monotonic()
+        asked_at = self._clock()
         try:
             reach("before_renew")
             return self._holders.renew(holder, self._lease), asked_at

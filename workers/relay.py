@@ -51,15 +51,18 @@ class Relay:
         announce: Announce,
         backlog: Callable[[str], int | None],
         settings: RelaySettings | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._announce = announce
         self._backlog = backlog
         self._busy = True  # the queues are asked how full they are only while there is something to announce
         self._settings = settings or RelaySettings()
+        self._clock = clock
         self._stop = threading.Event()
-        self._orphans_at = 0.0
-        self._tidied_at = 0.0
+        self._orphans_at = float("-inf")
+        self._tidied_at = float("-inf")
         self.announced = 0
 
     def stop(self) -> None:
@@ -82,7 +85,7 @@ class Relay:
 
     def look(self) -> bool:
         """One look. True: there was a full load, so look again at once."""
-        now = time.monotonic()
+        now = self._clock()
         if now - self._orphans_at >= self._settings.orphans_every_s:
             self._orphans_at = now
             reach("before_orphans")

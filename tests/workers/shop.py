@@ -31,7 +31,8 @@ from workers.handle import Handler
 from workers.mailbox import WakeUp
 from workers.relay import Relay
 from workers.retry import RetryPolicy
-from workers.step_worker import StepWorker, WorkerSettings
+from workers.step_worker import StepWorker
+from workers.worker_settings import WorkerSettings
 
 S = TypeVar("S", FaultyPostgres, FaultyMemory)
 W = TypeVar("W", bound="WatchedWorld")
@@ -130,14 +131,14 @@ class Shop(Generic[S, W]):
 
     def unknown_runs(self, worker: StepWorker) -> list[RunRow]:
         """What is this worker's on the work list and what it does not know of."""
-        known = {(run.key, run.epoch) for run in worker._desk.held.values()}
-        mine = [row for row in self.store.runs() if row.holder == worker._holding.current.id]
+        known = {(run.key, run.epoch) for run in worker.conductor.desk.held.values()}
+        mine = [row for row in self.store.runs() if row.holder == worker.holding.current.id]
         return [row for row in mine if (row.key, row.epoch) not in known]
 
     def close(self) -> None:
         for worker in self.workers:
-            worker._holding.stop()
-            worker._calls.close()
+            worker.holding.stop()
+            worker.calls.close()
 
 
 PostgresShop = Shop[FaultyPostgres, WatchedWorld]
@@ -164,7 +165,7 @@ def _placing(placed: OrderPlaced, store: AnyStore, policy: Policy) -> Unit:
 def round_of(worker: StepWorker) -> None:
     """One round as `run` makes it."""
     with suppress(StoreUnavailable):
-        worker._once(timeout_s=0.0)
+        worker.conductor.once(timeout_s=0.0)
 
 
 def drive(shop: Shop[Any, Any], until: Callable[[], bool], *workers: StepWorker) -> None:

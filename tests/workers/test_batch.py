@@ -84,7 +84,7 @@ def test_stock_is_conserved_when_an_order_in_the_middle_of_a_batch_is_refused(
     shop.receive("pot")
     worker = shop.worker()
     shop.wake(worker, *orders)
-    more = rounds_until(lambda: any(run.key.step == "allocate" for run in worker._desk.held.values()))
+    more = rounds_until(lambda: any(run.key.step == "allocate" for run in worker.conductor.desk.held.values()))
     while more():
         round_of(worker)
     hold = handle.hold(HoldReason.OTHER, "", "ada")
@@ -120,7 +120,7 @@ def test_what_is_remembered_of_stock_is_bounded(shop: PostgresShop, monkeypatch:
     worker = shop.worker()
     shop.wake(worker, "o1")
     drive(shop, lambda: shop.closed("o1"))
-    assert len(worker._batch.stock) == 1
+    assert len(worker.conductor.batch.stock) == 1
 
 
 def test_looking_at_an_order_reads_it_anew(shop: PostgresShop) -> None:
@@ -150,6 +150,6 @@ def test_a_broken_order_that_is_partly_another_s_is_given_back_whole(
     more = rounds_until(lambda: worker.counters.fenced > 0)
     while more():
         round_of(worker)
-    assert len(worker._desk) == 0
+    assert len(worker.conductor.desk) == 0
     round_of(worker)
     assert [row.key.step for row in shop.store.runs() if row.state == "running"] == []

@@ -90,9 +90,9 @@ def test_the_orders_of_a_killed_worker_go_on_at_another(shop: PostgresShop) -> N
     shop.wake(killed, *orders)
     more = rounds_until(lambda: killed.counters.batches >= 3)
     while more():
-        killed._once(timeout_s=0.0)
-    assert len(killed._desk) > 0
-    shop.store.forget(killed._holding.current)
+        killed.conductor.once(timeout_s=0.0)
+    assert len(killed.conductor.desk) > 0
+    shop.store.forget(killed.holding.current)
     heir = shop.worker()
     drive(shop, lambda: shop.at_rest() and shop.closed(*orders), heir)
     assert shop.world.captures() == {f"{order_id}+1": 1 for order_id in orders}
@@ -107,11 +107,11 @@ def test_a_frozen_worker_that_wakes_up_writes_nothing_of_what_others_took_over(s
     shop.wake(frozen, "o1")
     more = rounds_until(lambda: bool(shop.world.calls))
     while more():
-        frozen._once(timeout_s=0.0)
+        frozen.conductor.once(timeout_s=0.0)
     shop.store.sql("UPDATE holders SET expires_at = clock_timestamp() - interval '1 h'")
     heir = shop.worker()
     drive(shop, lambda: shop.closed("o1"), heir)
-    frozen._once(timeout_s=0.0)
+    frozen.conductor.once(timeout_s=0.0)
     assert frozen.counters.fenced == 1
     assert shop.names("o1").count("RiskAssessed") == 1
     assert shop.world.captures() == {"o1+1": 1}

@@ -43,6 +43,10 @@ class Book:
         self.forgotten.append(holder.id)
 
 
+def keep(holding: Holding) -> None:
+    threading.Thread(target=holding.keep, daemon=True).start()
+
+
 def raising(error: Exception) -> Callable[[], bool]:
     def answer() -> bool:
         raise error
@@ -61,6 +65,7 @@ def test_a_lease_is_renewed_until_it_is_given_up() -> None:
     book = Book()
     holding = Holding(book, "w", BLINK * 10, lambda: None)
     holder = holding.acquire()
+    keep(holding)
     wait_until(lambda: book.renewals >= 3)
     assert holding.current == holder
     assert not holding.is_lost()
@@ -72,6 +77,7 @@ def test_a_lease_that_is_not_renewed_is_lost_and_somebody_is_told() -> None:
     book.renew_answers = lambda: False
     holding = Holding(book, "w", BLINK, told.set)
     holding.acquire()
+    keep(holding)
     wait_until(told.is_set)
     assert holding.is_lost()
     holding.stop()
@@ -83,6 +89,7 @@ def test_a_lease_that_cannot_be_renewed_is_lost_when_its_time_is_over(error: Exc
     book.renew_answers = raising(error)
     holding = Holding(book, "w", BLINK, told.set)
     holding.acquire()
+    keep(holding)
     wait_until(told.is_set)
     assert holding.is_lost()
     holding.stop()
@@ -93,6 +100,7 @@ def test_after_any_error_the_next_lease_is_renewed_again() -> None:
     book.renew_answers = raising(ValueError("anything"))
     holding = Holding(book, "w", BLINK * 10, lambda: None)
     holding.acquire()
+    keep(holding)
     wait_until(holding.is_lost)
     book.renew_answers = lambda: True
     holding.acquire()
@@ -145,9 +153,9 @@ def test_what_belongs_to_a_lost_lease_is_not_written(shop: PostgresShop) -> None
     more = rounds_until(lambda: bool(shop.world.calls))
     while more():
         round_of(worker)
-    worker._holding._renewed_at = float("-inf")
+    worker.holding._renewed_at = float("-inf")
     round_of(worker)
-    assert len(worker._desk) == 0
+    assert len(worker.conductor.desk) == 0
     assert shop.store.orphans() == 1
     drive(shop, lambda: "RiskAssessed" in shop.names("o1"))
     assert shop.names("o1").count("RiskAssessed") == 1
@@ -170,7 +178,7 @@ def test_calls_that_are_being_made_are_concluded_and_the_rest_is_given_back_when
         shop.wake(worker, *orders)
         wait_until(entered.is_set)
         worker.stop()
-        wait_until(lambda: len(worker._desk) == 1, "what was not begun is let go")
+        wait_until(lambda: len(worker.conductor.desk) == 1, "what was not begun is let go")
         leave.set()
     assert drained == [True]
     assert len(shop.world.calls) == 1
@@ -183,7 +191,7 @@ def test_a_worker_leaves_within_its_grace_time_while_the_store_is_down(shop: Pos
     shop.place("o1")
     worker = shop.worker(grace=timedelta(milliseconds=500))
     with working(worker) as drained:
-        wait_until(lambda: worker._holding._current is not None)
+        wait_until(lambda: worker.holding._current is not None)
         shop.store.faults.down = True
         worker.stop()
         wait_until(lambda: bool(drained))
@@ -217,7 +225,7 @@ def test_a_store_that_is_away_when_we_give_back_is_asked_again(shop: PostgresSho
     worker = shop.worker()
     shop.store.faults.of["release"] = [BEFORE, BEFORE]
     with working(worker) as drained:
-        wait_until(lambda: worker._holding._current is not None)
+        wait_until(lambda: worker.holding._current is not None)
     assert drained == [True]
     assert shop.store.sql("SELECT count(*) FROM holders") == [(0,)]
 
@@ -239,7 +247,7 @@ def test_what_was_claimed_and_not_begun_is_not_begun_by_a_worker_that_stops(shop
     shop.store.faults.of["append"] = [BEFORE]
     shop.wake(worker, "o1")
     round_of(worker)
-    assert len(worker._desk) == 1
+    assert len(worker.conductor.desk) == 1
     worker.stop()
     assert worker.run()
     assert shop.world.calls == []

@@ -82,7 +82,7 @@ def test_whatever_fails_every_order_ends_well(
     assert shop.store.dead_letters() == []
     shop.close()
     for worker in workers:
-        assert (shop.unknown_runs(worker), worker._batch.known) == ([], {})
+        assert (shop.unknown_runs(worker), worker.conductor.batch.known) == ([], {})
 
 
 def _workers(shop: Shop[FaultyMemory, ForgetfulWorld], batch: int, divided: bool) -> list[StepWorker]:

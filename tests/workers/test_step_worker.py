@@ -14,9 +14,9 @@ from domain.work import RunKey, Step, Want
 from tests.workers.faulty import AFTER, BEFORE
 from tests.workers.shop import PostgresShop, drive, hasten, round_of, rounds_until, wait_until, working
 from workers import handle
+from workers.conductor import CONFLICTS
 from workers.mailbox import WakeUp
 from workers.retry import RetryPolicy
-from workers.step_worker import CONFLICTS
 
 ALL_CALLS = ["append", "claim", "claim_due", "transaction", "disown", "register"]
 
@@ -53,7 +53,7 @@ def test_an_answer_that_comes_after_a_cancellation_is_concluded_on_the_fresh_vie
     shop.wake(worker, "o1")
     drive(shop, lambda: shop.closed("o1") and shop.at_rest())
     assert worker.counters.conflicts >= 1
-    assert worker._desk.conflicts == {}
+    assert worker.conductor.desk.conflicts == {}
     names = shop.names("o1")
     assert names.index("CancellationRequested") < names.index("Authorized") < names.index("Voided")
     assert shop.world.captures() == {}
@@ -130,7 +130,7 @@ def test_a_commit_that_arrives_after_we_gave_up_on_it_leaves_no_run_behind(shop:
     shop.place("o1")
     worker = shop.worker(reconcile=timedelta(0))
     round_of(worker)
-    shop.store.claim(["o1"], list(Step), worker._holding.current)
+    shop.store.claim(["o1"], list(Step), worker.holding.current)
     assert shop.unknown_runs(worker) != []
     round_of(worker)
     assert shop.unknown_runs(worker) == []
@@ -309,7 +309,7 @@ def test_no_more_runs_are_held_than_there_is_room_for_and_every_order_gets_its_t
     more = rounds_until(lambda: shop.at_rest() and shop.closed(*orders))
     while more():
         round_of(worker)
-        most = max(most, len({key.order_id for key in worker._desk.held}))
+        most = max(most, len({key.order_id for key in worker.conductor.desk.held}))
     assert most == 4
     assert sorted(shop.settled) == sorted(orders)
 
@@ -347,8 +347,12 @@ def test_what_the_worker_remembers_is_forgotten_with_its_orders(shop: PostgresSh
     shop.world.faults[outside.BuyLabel] = [Poison("no")]
     shop.wake(worker, "o1", "o2", "o3", "nobody")
     drive(shop, lambda: bool(shop.store.dead_letters()) and len(shop.store.runs()) == 1)
-    drive(shop, lambda: not worker._desk.held)
-    assert (worker._batch.known, worker._desk.waiting, dict(worker._desk.conflicts)) == ({}, {}, {})
+    drive(shop, lambda: not worker.conductor.desk.held)
+    assert (worker.conductor.batch.known, worker.conductor.desk.waiting, dict(worker.conductor.desk.conflicts)) == (
+        {},
+        {},
+        {},
+    )
 
 
 def test_steps_that_the_worker_does_not_serve_are_announced_to_others(shop: PostgresShop) -> None:
@@ -356,7 +360,7 @@ def test_steps_that_the_worker_does_not_serve_are_announced_to_others(shop: Post
     shop.receive("pot")
     shop.place("o1")
     money = shop.worker(steps=frozenset({Step.RISK, Step.AUTHORIZE, Step.CAPTURE, Step.VOID}))
-    goods = shop.worker(steps=frozenset(Step) - money._settings.steps)
+    goods = shop.worker(steps=frozenset(Step) - money.conductor.settings.steps)
     shop.wake(money, "o1")
     more = rounds_until(lambda: shop.closed("o1") and shop.at_rest())
     while more():

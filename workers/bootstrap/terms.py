@@ -10,7 +10,7 @@ from domain.routing import Warehouse
 from domain.work import Step
 from infrastructure.settings import Settings, load
 from workers.retry import RetryPolicy
-from workers.step_worker import WorkerSettings
+from workers.worker_settings import WorkerSettings
 
 
 def worker_settings(settings: Settings, name: str, steps: frozenset[Step] = frozenset(Step)) -> WorkerSettings:

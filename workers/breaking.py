@@ -1,0 +1,71 @@
+"""What a worker wants of the breakers: which dependencies it may serve now, and a word before and after every call.
+
+The breakers themselves are shared by the fleet (`workers.breakers`); with `AllClosed` every call is let through.
+"""
+
+from typing import Protocol
+
+from domain.work import DEPENDENCY, Run, Step
+
+
+class Breakers(Protocol):
+    """A breaker for each dependency. Safe in any thread."""
+
+    def refresh(self) -> None:
+        """Look at what the fleet agreed on, if it is time. Never raises: without the store, local limits hold."""
+        ...
+
+    def limited(self) -> frozenset[str]:
+        """The dependencies that are not plainly closed: their runs are claimed by `grant` only."""
+        ...
+
+    def grant(self, dependency: str, wanted: int, /) -> int:
+        """How many runs of a limited dependency may be claimed now."""
+        ...
+
+    def give_back(self, dependency: str, count: int, /) -> None:
+        """Grants that no run was found for."""
+        ...
+
+    def admit(self, dependency: str, run: Run, /) -> None:
+        """Asked right before a call. Raises `BreakerOpen`."""
+        ...
+
+    def report(self, dependency: str, run: Run, error: Exception | None, elapsed_s: float, /) -> None:
+        """What came of a call that was admitted."""
+        ...
+
+
+class AllClosed:
+    """No breaker ever opens."""
+
+    def refresh(self) -> None:
+        """Nothing can have changed."""
+
+    def limited(self) -> frozenset[str]:
+        """None."""
+        return frozenset()
+
+    def grant(self, dependency: str, wanted: int, /) -> int:
+        """Whatever is wanted, though nobody has a reason to ask."""
+        del dependency
+        return wanted
+
+    def give_back(self, dependency: str, count: int, /) -> None:
+        """Nothing was taken."""
+
+    def admit(self, dependency: str, run: Run, /) -> None:
+        """Everything is let through."""
+
+    def report(self, dependency: str, run: Run, error: Exception | None, elapsed_s: float, /) -> None:
+        """It changes nothing."""
+
+
+def steps_of(dependency: str, steps: frozenset[Step]) -> list[Step]:
+    """Those of the steps that call this dependency."""
+    return sorted(step for step in steps if DEPENDENCY.get(step) == dependency)
+
+
+def without(steps: frozenset[Step], dependencies: frozenset[str]) -> frozenset[Step]:
+    """The steps that call none of these dependencies."""
+    return frozenset(step for step in steps if DEPENDENCY.get(step) not in dependencies) if dependencies else steps
