@@ -4,7 +4,7 @@ Messages are wake-ups. One that is lost, doubled, late or out of order costs a l
 only this: what `publish` returned for has been taken by the broker, and what was not settled comes again.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -44,6 +44,7 @@ def _nothing() -> None:
 class Inbound:
     """A message as it came, unread: bytes and labels of a stranger.
 
+    `deliveries` says how often it was given out, this time included, as far as the broker knows.
     `settle` acknowledges it and `release` gives it back at once. Both may be called from any thread, return before the broker has
     heard of it, and do nothing if the connection that brought the message is gone: then it comes again by itself.
     """
@@ -56,6 +57,7 @@ class Inbound:
     message_id: str | None = None
     reply_to: str | None = None
     correlation_id: str | None = None
+    deliveries: int = 1
     settle: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
     release: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
 
@@ -86,6 +88,12 @@ class Consumer(Protocol):
 
     def start(self, on_message: Callable[[Inbound], None]) -> None:
         """Hand over every message that can be read, one at a time; `UndecodableMessage` raised by it refuses the message."""
+
+    def pause(self, queues: Iterable[str]) -> None:
+        """Take nothing more from these queues until they are resumed; a few messages may be on their way. Any thread may call it."""
+
+    def resume(self, queues: Iterable[str]) -> None:
+        """Take from these queues again."""
 
     def stop(self, timeout_s: float) -> bool:
         """Take no more messages; what is not settled by now comes again. False if the thread did not end in time."""

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-from domain import fulfillment, order, payment, process, stock
+from domain import fulfillment, order, payment, process, review, stock
 from domain.errors import Poison, UnknownEvent
 
 SCHEMA = 1
@@ -26,7 +26,12 @@ def _types(*unions: object) -> Iterable[type[Any]]:
 EVENT_TYPES: dict[str, type[Any]] = {
     event.__name__: event
     for event in _types(
-        order.OrderEvent, payment.PaymentEvent, fulfillment.FulfillmentEvent, stock.StockEvent, process.ProcessEvent
+        order.OrderEvent,
+        payment.PaymentEvent,
+        fulfillment.FulfillmentEvent,
+        stock.StockEvent,
+        process.ProcessEvent,
+        review.ReviewEvent,
     )
 }
 _ADAPTERS: dict[type[Any], TypeAdapter[Any]] = {event: TypeAdapter(event) for event in EVENT_TYPES.values()}

@@ -47,6 +47,9 @@ class Settings(BaseModel):
     )
     gateway_url: str | None = Field(None, description="the outside world's base URL; see `orderwright simulator`")
     data_dir: Path = Field(Path(".orderwright"), description="the embedded server and other files of this installation")
+    visibility_timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(
+        30, description="pgmq:// only: when a message that nobody acknowledged is given out again"
+    )
     log_format: Literal["auto", "pretty", "json"] = Field("auto", description="auto: pretty on a terminal, else JSON")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 

@@ -15,7 +15,7 @@ $$;
 CREATE FUNCTION letter_words(reason text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT regexp_replace(
         regexp_replace(left(reason, 500), '''[^'']*''|"[^"]*"', '*', 'g'),
-        '(?<![A-Za-z0-9_+/-])(?![1-5][0-9][0-9](?![A-Za-z0-9_+/-]))[A-Za-z_+/-]*[0-9][A-Za-z0-9_+/-]*', '#', 'g')
+        '(?<![A-Za-z0-9_+/-])(?![1-5][0-9][0-9](?![A-Za-z0-9_+/-]))[A-Za-z_+/-]*[0-9][A-Za-z0-9_+/-]*(?:\.[0-9][A-Za-z0-9_+/-]*)*', '#', 'g')
 $$;
 
 CREATE FUNCTION letter_group(place text, reason text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -41,7 +41,7 @@ CREATE TABLE dead_letters (
     body bytea CHECK (octet_length(body) <= 65536),
     body_size bigint,
     body_sha256 text COLLATE "C",
-    headers jsonb CHECK (octet_length(headers::text) <= 65536),
+    headers jsonb CHECK (octet_length(headers::text) <= 262144),
     copy_id text COLLATE "C",
     original_of bigint REFERENCES dead_letters,
     first_tried_at timestamptz,
@@ -59,7 +59,6 @@ COMMENT ON COLUMN dead_letters.copy_id IS 'the copy that the broker brought last
 COMMENT ON COLUMN dead_letters.original_of IS 'of an edited copy: the letter that it was made from';
 
 CREATE UNIQUE INDEX dead_letters_run ON dead_letters (order_id, step, part, ordinal) WHERE kind = 'run';
-CREATE UNIQUE INDEX dead_letters_message ON dead_letters (origin, message_id, body_sha256)
-    WHERE kind = 'message' AND original_of IS NULL;
+CREATE UNIQUE INDEX dead_letters_message ON dead_letters (origin, message_id, body_sha256) WHERE kind = 'message';
 CREATE INDEX dead_letters_state ON dead_letters (state, id);
 CREATE INDEX dead_letters_group ON dead_letters (cause_hash, state, id);

@@ -1,30 +1,36 @@
 """The keeper: takes what the broker's dead-letter queue holds and stores it, bytes and labels, where people look for it.
 
 A dead letter leaves the broker only after its row is committed. While the database is away the message is given back after a pause,
-so the queue keeps it. In between the keeper keeps house at the broker: `tidy` drops what producers left behind when they were killed.
+so the queue keeps it. A message that is brought twice (the keeper was killed between the two) is one letter: it is known by its queue,
+its id and the hash of its bytes, and by the name of the copy. In between the keeper keeps house at the broker: `tidy` drops what
+producers left behind when they were killed.
 """
 
+import hashlib
 import threading
-from collections.abc import Callable
-from typing import Any, Protocol
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Protocol
 
 import structlog
 
 from domain.errors import BrokerUnavailable, Poison, StoreUnavailable
 from domain.messaging import Consumer, Inbound
-from infrastructure.failpoints import reach
+from domain.review import BODY_LIMIT, Message
 
 log = structlog.get_logger()
 
 PAUSE_S = 1.0
 LONGEST_LABEL = 500
+MOST_LABELS = 50
 TIDY_EVERY_S = 60.0
 
 
-class Bury(Protocol):
-    """Stores a message."""
+class Keep(Protocol):
+    """Stores a message and returns the id of its letter."""
 
-    def __call__(self, *, reason: str, origin: str, body: bytes, headers: dict[str, Any]) -> None: ...
+    def __call__(self, message: Message) -> int: ...
 
 
 class Keeper:
@@ -33,13 +39,13 @@ class Keeper:
     def __init__(
         self,
         consumer: Consumer,
-        bury: Bury,
+        keep: Keep,
         tidy: Callable[[], int] = lambda: 0,
         *,
         tidy_every_s: float = TIDY_EVERY_S,
     ) -> None:
         self._consumer = consumer
-        self._bury = bury
+        self._store = keep
         self._tidy = tidy
         self._tidy_every_s = tidy_every_s
         self._stop = threading.Event()
@@ -63,27 +69,25 @@ class Keeper:
         except BrokerUnavailable as error:
             log.warning("the broker was not tidied", reason=error.reason)
 
-    def _keep(self, letter: Inbound) -> None:
-        labels = {str(name)[:100]: _plain(value) for name, value in list(letter.headers.items())[:50]}
-        reason = str(labels.get("ow-reason") or "refused by the broker")
-        origin = str(labels.get("ow-queue") or labels.get("x-first-death-queue") or letter.queue)
-        reach("before_bury")
+    def _keep(self, inbound: Inbound) -> None:
+        message = message_of(inbound)
         try:
-            self._bury(reason=reason, origin=origin, body=letter.body, headers=labels)
+            letter = self._stored(message)
         except StoreUnavailable as error:
             log.warning("dead letter stays at the broker", reason=error.reason)
             self._stop.wait(PAUSE_S)
-            letter.release()
+            inbound.release()
             return
+        inbound.settle()
+        self.kept += 1
+        log.warning("dead letter kept", letter=letter, queue=message.origin, size=message.size, reason=message.reason)
+
+    def _stored(self, message: Message) -> int:
+        try:
+            return self._store(message)
         except Poison as error:
             log.warning("labels of a dead letter cannot be stored", reason=str(error))
-            self._bury(
-                reason=reason.encode("ascii", "backslashreplace").decode(), origin="", body=letter.body, headers={}
-            )
-        reach("after_bury_before_ack")
-        letter.settle()
-        self.kept += 1
-        log.warning("dead letter kept", queue=origin, size=len(letter.body), reason=reason)
+            return self._store(replace(message, origin="", message_id="", headers={}, reason=_ascii(message.reason)))
 
 
 def leave(letter: Inbound, reason: str) -> None:
@@ -92,8 +96,46 @@ def leave(letter: Inbound, reason: str) -> None:
     letter.release()
 
 
-def _plain(value: object) -> object:
+def message_of(inbound: Inbound) -> Message:
+    """What is kept of a message. Size and hash are those of the whole, if who cut it has told them."""
+    labels = {_plain(name)[:100]: _value(value) for name, value in list(inbound.headers.items())[:MOST_LABELS]}
+    own = {"content-type": inbound.content_type, "content-encoding": inbound.content_encoding}
+    own |= {"reply-to": inbound.reply_to, "correlation-id": inbound.correlation_id}
+    size, sha256 = _whole(inbound.body, labels)
+    return Message(
+        reason=str(labels.get("ow-reason") or _native_reason(labels)),
+        origin=str(labels.get("ow-queue") or labels.get("x-first-death-queue") or inbound.queue),
+        body=inbound.body[:BODY_LIMIT],
+        size=size,
+        sha256=sha256,
+        message_id=_plain(inbound.message_id or ""),
+        copy_id=str(labels.get("ow-copy") or ("" if inbound.deliveries > 1 else uuid.uuid4())),
+        headers=labels | {name: _plain(value) for name, value in own.items() if value},
+    )
+
+
+def _native_reason(labels: Mapping[str, object]) -> str:
+    why = labels.get("x-first-death-reason")
+    return f"the broker gave it up ({why})" if why else "refused by the broker"
+
+
+def _whole(body: bytes, labels: Mapping[str, object]) -> tuple[int, str]:
+    size, sha256 = labels.get("ow-size"), labels.get("ow-sha256")
+    if isinstance(size, int) and size > len(body) and isinstance(sha256, str):
+        return min(size, 2**62), sha256[:64]
+    return len(body), hashlib.sha256(body).hexdigest()
+
+
+def _value(value: object) -> object:
     """A label as JSON can hold it: a stranger's may be anything."""
-    if value is None or isinstance(value, (bool, int)):
+    if value is None or isinstance(value, bool) or (isinstance(value, int) and abs(value) < 2**63):
         return value
-    return str(value)[:LONGEST_LABEL].replace("\0", "\\0")
+    return _plain(value)
+
+
+def _plain(value: object) -> str:
+    return str(value)[:LONGEST_LABEL].replace("\0", "\\0").encode("utf-8", "backslashreplace").decode()
+
+
+def _ascii(text: str) -> str:
+    return text.encode("ascii", "backslashreplace").decode()

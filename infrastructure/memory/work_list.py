@@ -4,15 +4,15 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
-from typing import Any
 
 from domain.ports import Holder
+from domain.review import dead_letter
 from domain.work import DeadLetter, Run, RunKey, RunRow, Step, Want
 from infrastructure.memory.changes import Changes
+from infrastructure.memory.letter_table import LetterTable
 from infrastructure.memory.work_table import WorkTable
 
 KEEP_HOLDERS = timedelta(hours=1)
-BODY_LIMIT = 64 * 1024
 
 
 class MemoryWorkList:
@@ -23,7 +23,8 @@ class MemoryWorkList:
         self._changes = changes
         epochs, self._holder_ids = count(1), count(1)
         self._next_epoch = partial(next, epochs)
-        self._work = WorkTable(changes, clock, self._next_epoch)
+        self.letters = LetterTable(changes, clock)
+        self._work = WorkTable(changes, clock, self._next_epoch, self.letters)
         self._leases: dict[int, datetime] = {}
 
     def claim(self, order_ids: Sequence[str], steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
@@ -108,17 +109,12 @@ class MemoryWorkList:
     def dead_letters(self) -> list[DeadLetter]:
         """All dead letters, oldest first."""
         with self._changes.block():
-            return self._work.dead_letters()
+            return [dead_letter(letter) for letter in self.letters.all()]
 
     def want(self, wants: Iterable[Want]) -> int:
         """Insert the rows that are missing, as `work rebuild` does; returns how many were."""
         with self._changes.block():
             return sum(self._work.want(want) for want in wants)
-
-    def bury_message(self, *, reason: str, origin: str, body: bytes, headers: dict[str, Any]) -> None:
-        """Keep a message that cannot be read where a person sees it; the body is cut at 64 KiB."""
-        with self._changes.block():
-            self._work.bury_message(reason=reason[:2000], origin=origin, body=body[:BODY_LIMIT])
 
     def _set_free(self, lost: Callable[[RunRow], bool], *, keep_attempt: bool = True) -> int:
         rows = [row for row in self._work.rows() if row.state == "running" and lost(row)]

@@ -10,31 +10,31 @@ from datetime import datetime, timedelta
 from itertools import chain
 
 from domain.ports import Holder, Settled, Unit
-from domain.work import DeadLetter, Run, RunKey, RunRow, Step, Want
+from domain.work import Run, RunKey, RunRow, Step, Want
 from infrastructure.memory.changes import Changes
+from infrastructure.memory.letter_table import LetterTable
 
 APPENDER_ANNOUNCES = timedelta(seconds=5)
 ANNOUNCE_AGAIN = timedelta(seconds=10)
 
 
 class WorkTable:
-    """The rows and the dead letters. The caller holds the lock of the store."""
+    """The rows. The caller holds the lock of the store."""
 
-    def __init__(self, changes: Changes, clock: Callable[[], datetime], next_epoch: Callable[[], int]) -> None:
+    def __init__(
+        self, changes: Changes, clock: Callable[[], datetime], next_epoch: Callable[[], int], letters: LetterTable
+    ) -> None:
         self._changes = changes
+        self._letters = letters
         self._clock = clock
         self._next_epoch = next_epoch
         self._orders: dict[str, dict[RunKey, RunRow]] = {}
         self._first_tried: dict[RunKey, datetime] = {}
         self._failed: dict[RunKey, tuple[datetime, ...]] = {}
-        self._dead: list[DeadLetter] = []
 
     def rows(self, order_id: str | None = None) -> Iterator[RunRow]:
         orders = self._orders.values() if order_id is None else [self._orders.get(order_id, {})]
         return (row for order in list(orders) for row in list(order.values()))
-
-    def dead_letters(self) -> list[DeadLetter]:
-        return list(self._dead)
 
     def is_ours(self, settled: Settled) -> bool:
         """Whether the run is still claimed under the epoch of who settles it."""
@@ -54,9 +54,6 @@ class WorkTable:
                 self.want(want, carrier=holder if want.key in unit.carried else None, grace=APPENDER_ANNOUNCES)
         for order_id in chain.from_iterable(unit.due_now for unit in units):
             self._hasten(order_id)
-
-    def bury_message(self, *, reason: str, origin: str, body: bytes) -> None:
-        self._keep(self._letter("message", reason)._replace(origin=origin, body=body))
 
     def due(self, rows: Iterable[RunRow], steps: Sequence[Step] | None = None) -> list[RunRow]:
         """The rows that are ready and due, of these steps."""
@@ -116,7 +113,7 @@ class WorkTable:
         if keep:
             self._set_failed(row.key, (*self._failed.get(row.key, ()), self._clock()))
         if settled.state == "dead":
-            self._bury(row, settled.error)
+            self._letters.run_died(row, settled.error, self._first_tried.get(row.key))
 
     def _revive(self, key: RunKey) -> None:
         row = self._row(key)
@@ -125,44 +122,6 @@ class WorkTable:
             row = row._replace(state="ready", attempts=0, crashes=0, parked_on=None, due_at=now, wake_at=now)
             self._put(row)
             self._set_failed(key, ())
-
-    def _bury(self, row: RunRow, error: str) -> None:
-        key = row.key
-        letter = self._letter("run", error)._replace(
-            order_id=key.order_id,
-            step=key.step,
-            part=key.part,
-            ordinal=key.ordinal,
-            attempts=row.attempts,
-            first_tried_at=self._first_tried.get(key),
-        )
-        before = next((n for n, one in enumerate(self._dead) if one[1:6] == letter[1:6]), None)
-        if before is None:
-            self._keep(letter)
-            return
-        first = self._dead[before]
-        self._changes.note(lambda: self._dead.__setitem__(before, first))
-        self._dead[before] = letter._replace(id=first.id)
-
-    def _letter(self, kind: str, reason: str) -> DeadLetter:
-        return DeadLetter(
-            id=len(self._dead) + 1,
-            kind=kind,
-            order_id=None,
-            step=None,
-            part=None,
-            ordinal=None,
-            attempts=0,
-            reason=reason,
-            origin="",
-            body=None,
-            first_tried_at=None,
-            died_at=self._clock(),
-        )
-
-    def _keep(self, letter: DeadLetter) -> None:
-        self._changes.note(self._dead.pop)
-        self._dead.append(letter)
 
     def _drop(self, key: RunKey) -> None:
         row = self._row(key)

@@ -223,6 +223,13 @@ class AmqpWire(Wire):
         poll.register(sock, select.POLLIN)
         return bool(poll.poll(0))
 
+    def deliveries(self, message: Untyped) -> int:
+        """A quorum queue counts failed deliveries in a header, which a sender may forge: it counts for nothing on a first delivery."""
+        failed = message.headers.get("x-delivery-count")
+        if not message.delivery_info.get("redelivered"):
+            return 1
+        return failed + 1 if isinstance(failed, int) and failed > 0 else 2
+
     def beat(self) -> None:
         self.transport.heartbeat_check(self._raw)
 

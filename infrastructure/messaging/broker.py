@@ -39,7 +39,7 @@ class Broker:
             queues=queues,
             prefetch=prefetch,
             on_unreadable=on_unreadable,
-            check=check or json_only(self.settings.body_limit),
+            check=check or json_only(self.settings.body_limit, self.settings.give_up_after),
         )
 
     def declare(self, queues: Sequence[str]) -> None:

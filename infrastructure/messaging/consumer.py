@@ -3,7 +3,7 @@
 import logging
 import random
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 from domain.messaging import Inbound
@@ -42,7 +42,16 @@ class KombuConsumer:
         self._waker = Waker()
         self._wire: Wire | None = None
         self._thread: threading.Thread | None = None
+        self._paused: frozenset[str] = frozenset()
         self.connected = False
+
+    def pause(self, queues: Iterable[str]) -> None:
+        self._paused |= set(queues)
+        self._waker.wake()
+
+    def resume(self, queues: Iterable[str]) -> None:
+        self._paused -= set(queues)
+        self._waker.wake()
 
     def start(self, on_message: Callable[[Inbound], None]) -> None:
         if self._thread is not None:
@@ -93,7 +102,7 @@ class KombuConsumer:
         self.connected = True
         while not self._stopping.is_set():
             reach("consuming")
-            session.turn()
+            session.turn(paused=self._paused)
         session.close()
 
 

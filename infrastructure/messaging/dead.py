@@ -1,6 +1,7 @@
 """Where refused messages go: the broker's dead-letter queue, from which the keeper stores them."""
 
 import hashlib
+import uuid
 from dataclasses import dataclass
 
 from domain.messaging import Inbound, Outbound, Publisher
@@ -25,12 +26,15 @@ class DeadLetterSender:
             "ow-sha256": hashlib.sha256(inbound.body).hexdigest(),
             "ow-content-type": ascii(inbound.content_type)[:255],
             "ow-content-encoding": ascii(inbound.content_encoding)[:255],
+            "ow-copy": str(uuid.uuid4()),
         }
         copy = Outbound(
             queue=self.queue,
             body=inbound.body[: self.body_limit],
             content_type="application/octet-stream",
             message_id=inbound.message_id,
+            correlation_id=inbound.correlation_id,
+            reply_to=inbound.reply_to,
             headers=headers,
         )
         self.publisher.publish([copy])

@@ -33,21 +33,21 @@ def _forget_serializer(name: str) -> None:
         registry.name_to_type.pop(name, None)
 
 
-def json_only(limit: int) -> Check:
-    """Refuse whatever is not a JSON document in UTF-8 of at most `limit` bytes. The body is not parsed."""
+def json_only(limit: int, deliveries: int = 50) -> Check:
+    """Refuse whatever is not a JSON document in UTF-8 of at most `limit` bytes, and what was given out too often. The body is not parsed."""
 
     def check(inbound: Inbound) -> str | None:
+        if inbound.deliveries > deliveries:
+            return f"was given out {inbound.deliveries} times and never settled: it may end whoever takes it"
         if inbound.content_type == MALFORMED:
             return "the transport's envelope cannot be read"
-        if len(inbound.body) > limit:
-            return f"{len(inbound.body)} bytes, more than {limit}"
+        if not 0 < len(inbound.body) <= limit:
+            return f"{len(inbound.body)} bytes, more than {limit}" if inbound.body else "an empty body"
         if inbound.content_type != "application/json":
             return f"content type {_short(inbound.content_type)}, not application/json"
         if not _is_utf8(inbound.content_encoding):
             return f"content encoding {_short(inbound.content_encoding)}, not utf-8"
-        if "compression" in inbound.headers:
-            return "a compressed body"
-        return None if inbound.body else "an empty body"
+        return "a compressed body" if "compression" in inbound.headers else None
 
     return check
 

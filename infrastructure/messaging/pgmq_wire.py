@@ -56,6 +56,9 @@ class PgmqWire(PromptWire):
     def acknowledge(self, messages: Sequence[Message]) -> None:
         self.channel.acknowledge(messages)
 
+    def deliveries(self, message: Message) -> int:
+        return int(message.delivery_info["read_ct"])
+
     def fileno(self) -> int:
         return int(self.transport.link.fileno())
 

@@ -2,11 +2,17 @@
 
 Acknowledgements carry their generation by belonging to this object: what is settled after its end goes nowhere, as it must, because the
 next connection does not know the old delivery tags.
+
+A message that was given out several times and never settled may be what ended its consumers. Such suspects are handed over one by one, with
+nothing else in the consumer's hands: so the one that kills takes nobody with it, and its neighbours are settled before it kills again.
+Which of them comes next is left to chance, or else the killer might always be the first and the others would age with it.
 """
 
 import logging
+import random
 import selectors
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from queue import SimpleQueue
 from time import monotonic
@@ -23,6 +29,7 @@ from infrastructure.messaging.wire import Wire
 log = logging.getLogger(__name__)
 
 BEAT_S = 1.0
+SUSPECT_AFTER = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +52,11 @@ class Session:
         self._settled: SimpleQueue[tuple[Message, bool]] = SimpleQueue()
         self._selector = selectors.DefaultSelector()
         self._next_beat = 0.0
+        self._paused: AbstractSet[str] = frozenset()
+        self._out = 0
+        self._alone = False
+        self._held: list[Inbound] = []
+        self._suspects: list[Inbound] = []
 
     def open(self, queues: Sequence[str], *, prefetch: int) -> None:
         self.wire.open()
@@ -54,9 +66,11 @@ class Session:
         self.wire.listen(self._waker.wake)
         self.wire.consume(queues, prefetch=prefetch, on_message=self._receive)
 
-    def turn(self) -> None:
+    def turn(self, *, paused: AbstractSet[str] = frozenset()) -> None:
         """One round of the loop: settle, beat, then hand over a message or wait for something to happen."""
         self._settle()
+        self._obey(paused)
+        self._advance()
         if monotonic() >= self._next_beat:
             self._next_beat = monotonic() + BEAT_S
             self.wire.beat()
@@ -75,11 +89,33 @@ class Session:
         self._selector.close()
         self.wire.collect()
 
+    def _obey(self, paused: AbstractSet[str]) -> None:
+        if paused == self._paused:
+            return
+        before, self._paused = self._paused, paused
+        for queue in paused - before:
+            self.wire.pause(queue)
+        for queue in before - paused:
+            self.wire.resume(queue)
+
+    def _advance(self) -> None:
+        """Hand over what had to wait: a suspect when nothing else is out; the rest when there is no suspect any more."""
+        if self._suspects:
+            if not self._out:
+                self._alone = True
+                self._hand_over(self._suspects.pop(random.randrange(len(self._suspects))))
+        elif self._held and not (self._alone and self._out):
+            self._alone = False
+            held, self._held = self._held, []
+            for inbound in held:
+                self._hand_over(inbound)
+
     def _settle(self) -> None:
         verdicts: dict[int, tuple[Message, bool]] = {}
         while not self._settled.empty():
             message, back = self._settled.get_nowait()
             if not message.acknowledged:
+                self._out -= id(message) not in verdicts
                 verdicts.setdefault(id(message), (message, back))  # the first word counts
         if done := [message for message, back in verdicts.values() if not back]:
             self.wire.acknowledge(done)
@@ -94,14 +130,21 @@ class Session:
     def _receive(self, queue: str, message: Message) -> None:
         self.delivered += 1
         inbound = self._inbound(queue, message)
-        reason = self._handlers.check(inbound)
-        if reason is None:
-            reason = self._hand_over(inbound)
+        if inbound.deliveries > SUSPECT_AFTER:
+            self._suspects.append(inbound)
+        elif self._suspects or (self._alone and self._out):
+            self._held.append(inbound)
+        else:
+            self._hand_over(inbound)
+
+    def _hand_over(self, inbound: Inbound) -> None:
+        self._out += 1
+        reason = self._handlers.check(inbound) or self._handled(inbound)
         if reason is not None:
-            log.warning("refused a message of %d bytes from %s: %s", len(inbound.body), queue, reason)
+            log.warning("refused a message of %d bytes from %s: %s", len(inbound.body), inbound.queue, reason)
             self._handlers.on_unreadable(inbound, reason)
 
-    def _hand_over(self, inbound: Inbound) -> str | None:
+    def _handled(self, inbound: Inbound) -> str | None:
         try:
             self._handlers.on_message(inbound)
         except UndecodableMessage as refusal:
@@ -122,6 +165,7 @@ class Session:
             message_id=_text(labels.get("message_id")),
             reply_to=_text(labels.get("reply_to")),
             correlation_id=_text(labels.get("correlation_id")),
+            deliveries=self.wire.deliveries(message),
             settle=lambda: self._settle_later(message, back=False),
             release=lambda: self._settle_later(message, back=True),
         )

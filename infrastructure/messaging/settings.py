@@ -22,7 +22,12 @@ type_of_scheme: dict[str, Literal["amqp", "memory", "pgmq"]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings:
-    """`dsn` is the libpq DSN or URL of the database that holds the queues; only `pgmq://` without a host of its own needs it."""
+    """What every broker is told.
+
+    A message that was given out `give_up_after` times and never settled is refused; RabbitMQ's own limit (`delivery_limit`) is far above it, because
+    it would count the neighbours of a message that kills its consumer as well.
+    `dsn` is the libpq DSN or URL of the database that holds the queues; only `pgmq://` without a host of its own needs it.
+    """
 
     url: str = field(repr=False)
     dsn: str | None = field(default=None, repr=False)
@@ -34,6 +39,7 @@ class BrokerSettings:
     heartbeat_s: int = 10
     max_length: int = 100_000
     delivery_limit: int = 1_000
+    give_up_after: int = 50
     replies_expire_s: float = 600.0
     visibility_timeout_s: int = 30
     poll_interval_s: float = 1.0

@@ -37,6 +37,7 @@ class Wire(ABC):
         self.consuming = consuming
         self._client: kombu.Connection | None = None
         self._declared: set[str] = set()
+        self._consumers: dict[str, kombu.Consumer] = {}
         self.transport: Untyped = None
         self.channel: Untyped = None
         self._raw: Untyped = None
@@ -140,14 +141,26 @@ class Wire(ABC):
         self.declare(queues)
         for queue in queues:
             deliver = partial(on_message, queue)
-            kombu.Consumer(
+            self._consumers[queue] = consumer = kombu.Consumer(
                 self.channel,
                 [kombu.Queue(queue, no_declare=True)],
                 auto_declare=False,
                 prefetch_count=prefetch,
                 on_message=deliver,
                 on_decode_error=lambda message, _error, deliver=deliver: deliver(message),
-            ).consume()
+            )
+            consumer.consume()
+
+    def pause(self, queue: str) -> None:
+        """Take nothing more from a queue. What the broker has sent already still comes."""
+        self._consumers[queue].cancel()
+
+    def resume(self, queue: str) -> None:
+        self._consumers[queue].consume()
+
+    def deliveries(self, message: Message) -> int:
+        """How often the message was given out, this time included; 1 if the broker does not count."""
+        return 1
 
     @abstractmethod
     def drain(self) -> bool:

@@ -115,19 +115,19 @@ class PostgresTransaction:
 
     def __init__(self, store: PostgresStore, connection: Connection) -> None:
         self._store = store
-        self._connection = connection
+        self.connection = connection
 
     def lock(self, keys: Sequence[str]) -> None:
         """Take the consistency keys; held until the commit."""
-        self._connection.execute(_SQL["lock"], {"keys": list(keys)})
+        self.connection.execute(_SQL["lock"], {"keys": list(keys)})
 
     def read(self, streams: Mapping[str, int]) -> Sequence[RecordedEvent]:
         """As the store's `read`, seeing what was committed before the locks were granted."""
-        return self._store._read(self._connection, streams)  # noqa: SLF001 - the store's own other half
+        return self._store._read(self.connection, streams)  # noqa: SLF001 - the store's own other half
 
     def append(self, units: Sequence[Unit], *, holder: Holder | None = None) -> Sequence[Verdict]:
         """As the store's `append`, committed with the transaction."""
-        return self._store._append(self._connection, AppendCall(units, holder))  # noqa: SLF001 - as above
+        return self._store._append(self.connection, AppendCall(units, holder))  # noqa: SLF001 - as above
 
 
 class _DatabaseClock:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from psycopg.types.json import Jsonb
 
 from domain.ports import Holder
 from domain.work import DeadLetter, Run, RunKey, RunRow, Step, Want
@@ -18,7 +17,6 @@ from infrastructure.postgres.database import Database
 from infrastructure.postgres.queries import load
 
 _SQL = load("work")
-BODY_LIMIT = 64 * 1024
 
 
 class WorkQueries:
@@ -99,12 +97,6 @@ class WorkQueries:
     def dead_letters(self) -> list[DeadLetter]:
         """All dead letters, oldest first."""
         return [DeadLetter(*row) for row in self._rows("dead_letters", {})]
-
-    def bury_message(self, *, reason: str, origin: str, body: bytes, headers: dict[str, Any]) -> None:
-        """Keep a message that cannot be read where a person sees it; the body is cut at 64 KiB."""
-        arguments = {"reason": reason[:2000], "origin": origin, "body": body[:BODY_LIMIT], "headers": Jsonb(headers)}
-        with self._work.connection() as connection:
-            connection.execute(_SQL["bury_message"], arguments)
 
     def want(self, wants: Iterable[Want]) -> int:
         """Insert the rows that are missing, as `work rebuild` does; returns how many were."""

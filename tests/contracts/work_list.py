@@ -282,7 +282,7 @@ class HoldingContract(WorkFixtures):
 
 
 class MendingContract(WorkFixtures):
-    """What rebuilds the list, and messages that nobody can read."""
+    """What rebuilds the list."""
 
     def test_a_rebuild_inserts_what_is_missing_and_leaves_the_rest(self, store: Store, holder: Holder) -> None:
         want(store, run_key("o1"))
@@ -296,11 +296,3 @@ class MendingContract(WorkFixtures):
     def test_what_a_rebuild_inserts_is_announced_at_once(self, store: Store) -> None:
         store.want([Want(run_key("o1")), Want(run_key("o2"), store.now() + HOUR)])
         assert list(store.wake(9, ALL)) == [(Step.LABEL, "o1")]
-
-    def test_a_message_that_cannot_be_read_is_kept_as_it_came(self, store: Store) -> None:
-        store.bury_message(reason="no JSON", origin="ow_label", body=b"\x00\xff", headers={"x": 1})
-        store.bury_message(reason="too long", origin="ow_label", body=b"x" * 100_000, headers={})
-        first, second = store.dead_letters()
-        assert (first.kind, first.reason, first.origin, first.body) == ("message", "no JSON", "ow_label", b"\x00\xff")
-        assert (first.order_id, first.step) == (None, None)
-        assert second.body == b"x" * 65536

@@ -16,6 +16,7 @@ from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.wakeups import WakeUps
 from infrastructure.postgres import migrate
 from infrastructure.postgres.database import readable
+from infrastructure.postgres.dead_letters import PostgresDeadLetters
 from infrastructure.postgres.store import PostgresStore
 from infrastructure.settings import Settings
 from workers.announce import Announce, patiently
@@ -85,9 +86,17 @@ class Foundation:
             self.opened.callback(self._store.close)
         return self._store
 
+    def letters(self) -> PostgresDeadLetters:
+        """The dead letters."""
+        return PostgresDeadLetters(self.store())
+
     def broker(self) -> Broker:
         """The broker. Only a `pgmq://` that names no database has its queues in ours."""
-        settings = BrokerSettings(url=self.settings.broker_url.get_secret_value(), dead_queue=DEAD_QUEUE)
+        settings = BrokerSettings(
+            url=self.settings.broker_url.get_secret_value(),
+            dead_queue=DEAD_QUEUE,
+            visibility_timeout_s=self.settings.visibility_timeout_s,
+        )
         return connect(replace(settings, dsn=self.migrated()) if settings.needs_dsn else settings)
 
     def wake_ups(self) -> WakeUps:

@@ -77,7 +77,7 @@ class Roles(Foundation):
         consumer = broker.consumer([DEAD_QUEUE], on_unreadable=leave, check=anything)
         publisher = broker.publisher()
         self.opened.callback(publisher.close)
-        return Keeper(consumer, self.store().bury_message, publisher.tidy)
+        return Keeper(consumer, self.letters().keep, publisher.tidy)
 
     def relay(self) -> Relay:
         """A relay over this runtime's store and broker."""

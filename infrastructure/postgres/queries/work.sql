@@ -122,7 +122,3 @@ ON CONFLICT DO NOTHING
 SELECT d.id, d.kind, d.order_id, d.step, d.part, d.ordinal, d.attempts, d.reason, d.origin, d.body, d.first_tried_at, d.died_at
 FROM dead_letters d
 ORDER BY d.id
-
--- name: bury_message
-INSERT INTO dead_letters (kind, reason, origin, body, headers)
-VALUES ('message', %(reason)s, %(origin)s, %(body)s, %(headers)s)
