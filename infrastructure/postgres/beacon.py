@@ -44,9 +44,14 @@ class Beacon:
             raise
 
     @property
+    def is_out(self) -> bool:
+        """The connection has ended on our side."""
+        return self._connection.closed
+
+    @property
     def is_burning(self) -> bool:
         """As far as can be seen without asking: False once the server has hung up or said something that nobody asked for."""
-        if self._connection.closed:
+        if self.is_out:
             return False
         try:
             readable, _, _ = select.select([self._connection.fileno()], [], [], 0)
@@ -59,9 +64,14 @@ class Beacon:
         with translated(), watched(self._connection, self._deadline_s):
             return self._connection.execute(statement, arguments).fetchall()
 
+    def run(self, statement: bytes, arguments: dict[str, Any]) -> None:
+        """Run one statement that returns no rows. Raises `StoreUnavailable`."""
+        with translated(), watched(self._connection, self._deadline_s):
+            self._connection.execute(statement, arguments)
+
     def renew(self, lease: timedelta) -> bool:
         """Stay a holder; False if the row has expired or the connection is gone, and with it the beacon."""
-        if self._connection.closed:
+        if self.is_out:
             return False
         return bool(self.rows(_SQL["renew"], {"holder": self.holder.id, "lease": lease}))
 
