@@ -162,6 +162,22 @@ class WorkList(Protocol):
         """Claim runs that have been due for a while without anybody coming for them, whatever order they belong to."""
         ...
 
+    def claim_oldest(self, limit: int, steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
+        """Claim due runs of these steps, the longest waiting first, whether or not somebody is about to come for them."""
+        ...
+
+    def claim_suspect(self, steps: Sequence[Step], holder: Holder) -> Run | None:
+        """Claim one suspect: a run with which two holders in a row have vanished. No other claim returns it."""
+        ...
+
+    def suspects_wait(self, steps: Sequence[Step], patience: timedelta) -> bool:
+        """Whether a suspect of these steps has been due for so long."""
+        ...
+
+    def forgive(self, steps: Sequence[Step], since: datetime) -> int:
+        """Give back the attempts that failed at these steps since then: it was not the runs' fault. Returns how many runs."""
+        ...
+
     def wake(self, limit: int, steps: Sequence[Step]) -> Sequence[tuple[Step, str]]:
         """Due runs of these steps that nobody has claimed although they were or should have been announced.
 
@@ -170,7 +186,10 @@ class WorkList(Protocol):
         ...
 
     def orphans(self) -> int:
-        """Make the runs of vanished holders ready again; returns how many."""
+        """Make the runs of vanished holders ready again; returns how many.
+
+        Each gets its attempt back and one crash more, and is due within a short random time.
+        """
         ...
 
     def register(self, name: str, lease: timedelta) -> Holder:
@@ -179,6 +198,10 @@ class WorkList(Protocol):
 
     def renew(self, holder: Holder, lease: timedelta) -> bool:
         """Stay a holder; False: the lease ran out and the runs may be another's now."""
+        ...
+
+    def excuse(self, former: Holder) -> int:
+        """Say that who seemed to have vanished is alive: his runs are given back, and those taken from him lose that crash."""
         ...
 
     def release(self, holder: Holder) -> int:

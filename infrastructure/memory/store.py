@@ -5,6 +5,7 @@ locks of their own and the low-water mark is the last position. A transaction ho
 for another thread of the same store waits in vain.
 """
 
+import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,9 +26,9 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # the escape itself, not a text 
 class MemoryStore(MemoryWorkList):
     """`domain.ports.EventStore` and `domain.ports.WorkList`. Thread-safe."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
+    def __init__(self, clock: Callable[[], datetime], random: Callable[[], float] = random.random) -> None:
         changes = Changes()
-        super().__init__(changes, clock)
+        super().__init__(changes, clock, random)
         self._log = EventLog(changes, clock)
 
     def append(self, units: Sequence[Unit], *, holder: Holder | None = None) -> Sequence[Verdict]:

@@ -18,7 +18,7 @@ KEEP_HOLDERS = timedelta(hours=1)
 class MemoryWorkList:
     """The part of the store that implements `domain.ports.WorkList`."""
 
-    def __init__(self, changes: Changes, clock: Callable[[], datetime]) -> None:
+    def __init__(self, changes: Changes, clock: Callable[[], datetime], random: Callable[[], float]) -> None:
         self._clock = clock
         self._changes = changes
         epochs, self._holder_ids = count(1), count(1)
@@ -26,6 +26,7 @@ class MemoryWorkList:
         self.letters = LetterTable(changes, clock)
         self._work = WorkTable(changes, clock, self._next_epoch, self.letters)
         self._leases: dict[int, datetime] = {}
+        self._random = random
 
     def claim(self, order_ids: Sequence[str], steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
         """See `domain.ports.WorkList.claim`."""
@@ -37,6 +38,30 @@ class MemoryWorkList:
         """See `domain.ports.WorkList.claim_due`."""
         with self._changes.block():
             return self._work.claim(self._work.overdue(limit, steps), holder)
+
+    def claim_oldest(self, limit: int, steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
+        """See `domain.ports.WorkList.claim_oldest`."""
+        with self._changes.block():
+            rows = sorted(self._work.due(self._work.rows(), steps), key=lambda row: row.wake_at)
+            return self._work.claim(rows[:limit], holder)
+
+    def claim_suspect(self, steps: Sequence[Step], holder: Holder) -> Run | None:
+        """See `domain.ports.WorkList.claim_suspect`."""
+        with self._changes.block():
+            rows = sorted(self._work.suspects(steps), key=lambda row: row.due_at)
+            return next(iter(self._work.claim(rows[:1], holder)), None)
+
+    def suspects_wait(self, steps: Sequence[Step], patience: timedelta) -> bool:
+        """See `domain.ports.WorkList.suspects_wait`."""
+        with self._changes.block():
+            long_ago = self._clock() - patience
+            return any(row.due_at <= long_ago for row in self._work.suspects(steps))
+
+    def forgive(self, steps: Sequence[Step], since: datetime) -> int:
+        """See `domain.ports.WorkList.forgive`."""
+        with self._changes.block():
+            rows = [row for row in self._work.rows() if row.state != "dead" and row.key.step in steps]
+            return sum(self._work.forgive(row, since) for row in rows)
 
     def wake(self, limit: int, steps: Sequence[Step]) -> Sequence[tuple[Step, str]]:
         """See `domain.ports.WorkList.wake`."""
@@ -51,7 +76,11 @@ class MemoryWorkList:
         with self._changes.block():
             now = self._clock()
             alive = {holder for holder, expires_at in self._leases.items() if expires_at > now}
-            return self._set_free(lambda row: row.holder not in alive)
+            lost = [row for row in self._work.rows() if row.state == "running" and row.holder not in alive]
+            for row in lost:
+                pause = 0.25 * min(row.crashes + 1, 8) * self._random()
+                self._work.take_from_the_vanished(row, due=now + timedelta(seconds=pause))
+            return len(lost)
 
     def register(self, name: str, lease: timedelta) -> Holder:
         """See `domain.ports.WorkList.register`."""
@@ -74,6 +103,11 @@ class MemoryWorkList:
         with self._changes.block():
             self._leases.pop(holder.id, None)
             return self._set_free(lambda row: row.holder == holder.id, keep_attempt=False)
+
+    def excuse(self, former: Holder) -> int:
+        """See `domain.ports.WorkList.excuse`."""
+        with self._changes.block():
+            return self.release(former) + self._work.excuse(former.id)
 
     def disown(self, holder: int, held: Iterable[tuple[RunKey, int]]) -> int:
         """Give back the runs that are the holder's here and that it does not know of; returns how many."""

@@ -8,12 +8,16 @@ seconds after each announcement.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
+from typing import TypeVar
 
 from domain.ports import Holder, Settled, Unit
 from domain.work import Run, RunKey, RunRow, Step, Want
 from infrastructure.memory.changes import Changes
 from infrastructure.memory.letter_table import LetterTable
 
+T = TypeVar("T")
+
+SUSPECT = 2
 APPENDER_ANNOUNCES = timedelta(seconds=5)
 ANNOUNCE_AGAIN = timedelta(seconds=10)
 
@@ -31,6 +35,7 @@ class WorkTable:
         self._orders: dict[str, dict[RunKey, RunRow]] = {}
         self._first_tried: dict[RunKey, datetime] = {}
         self._failed: dict[RunKey, tuple[datetime, ...]] = {}
+        self._lost_by: dict[RunKey, int] = {}
 
     def rows(self, order_id: str | None = None) -> Iterator[RunRow]:
         orders = self._orders.values() if order_id is None else [self._orders.get(order_id, {})]
@@ -55,12 +60,15 @@ class WorkTable:
         for order_id in chain.from_iterable(unit.due_now for unit in units):
             self._hasten(order_id)
 
-    def due(self, rows: Iterable[RunRow], steps: Sequence[Step] | None = None) -> list[RunRow]:
-        """The rows that are ready and due, of these steps."""
-        now = self._clock()
-        return [r for r in rows if r.state == "ready" and r.due_at <= now and (steps is None or r.key.step in steps)]
+    def due(self, rows: Iterable[RunRow], steps: Sequence[Step]) -> list[RunRow]:
+        """The rows of these steps that are ready and due, but no suspects."""
+        return [row for row in self._ready(rows, steps) if row.crashes < SUSPECT]
 
-    def overdue(self, limit: int, steps: Sequence[Step] | None = None) -> list[RunRow]:
+    def suspects(self, steps: Sequence[Step]) -> list[RunRow]:
+        """The suspects of these steps that are ready and due."""
+        return [row for row in self._ready(self.rows(), steps) if row.crashes >= SUSPECT]
+
+    def overdue(self, limit: int, steps: Sequence[Step]) -> list[RunRow]:
         """The due rows that somebody should have announced or claimed by now, the longest waiting first."""
         now = self._clock()
         waiting = [row for row in self.due(self.rows(), steps) if row.wake_at <= now]
@@ -72,6 +80,7 @@ class WorkTable:
             failing_since = next(iter(self._failed.get(row.key, ())), None)
             run = Run(row.key, row.attempts + 1, self._next_epoch(), row.crashes, failing_since)
             self._note_try(row.key)
+            self._remember_loss(row.key, None)
             claimed = row._replace(state="running", attempts=run.attempts, holder=holder.id, epoch=run.epoch)
             self._put(claimed._replace(parked_on=None))
             runs.append(run)
@@ -95,6 +104,34 @@ class WorkTable:
     def set_free(self, row: RunRow, *, keep_attempt: bool) -> None:
         """Make a running row ready again, due now."""
         self._put(_free(row, keep_attempt=keep_attempt, due=self._clock()))
+
+    def take_from_the_vanished(self, row: RunRow, *, due: datetime) -> None:
+        """Make a row ready whose holder is gone: it gets its attempt back and one crash more."""
+        if row.holder is not None:
+            self._remember_loss(row.key, row.holder)
+        self._put(_free(row, keep_attempt=False, due=due)._replace(crashes=row.crashes + 1))
+
+    def excuse(self, holder: int) -> int:
+        """Take back a crash from the rows that were taken from this holder and that nobody has claimed since."""
+        lost = [row for row in self.rows() if row.state == "ready" and self._lost_by.get(row.key) == holder]
+        for row in lost:
+            self._remember_loss(row.key, None)
+            self._put(row._replace(crashes=max(row.crashes - 1, 0)))
+        return len(lost)
+
+    def forgive(self, row: RunRow, since: datetime) -> bool:
+        """Give back the attempts that failed since then; tells whether there were any."""
+        failed = self._failed.get(row.key, ())
+        kept = tuple(at for at in failed if at < since)
+        if kept == failed:
+            return False
+        self._set_failed(row.key, kept)
+        self._put(row._replace(attempts=max(row.attempts - len(failed) + len(kept), 0)))
+        return True
+
+    def _ready(self, rows: Iterable[RunRow], steps: Sequence[Step]) -> list[RunRow]:
+        now = self._clock()
+        return [row for row in rows if row.state == "ready" and row.due_at <= now and row.key.step in steps]
 
     def _settle(self, settled: Settled) -> None:
         row = self._row(settled.key)
@@ -140,12 +177,17 @@ class WorkTable:
             self._first_tried[key] = self._clock()
 
     def _set_failed(self, key: RunKey, times: tuple[datetime, ...]) -> None:
-        before = self._failed.pop(key, None)
-        if times:
-            self._failed[key] = times
-        self._changes.note(
-            lambda: self._failed.pop(key, None) if before is None else self._failed.update({key: before})
-        )
+        self._change(self._failed, key, times or None)
+
+    def _remember_loss(self, key: RunKey, holder: int | None) -> None:
+        self._change(self._lost_by, key, holder)
+
+    def _change(self, table: dict[RunKey, T], key: RunKey, value: T | None) -> None:
+        """Set what a table says of a run, None: nothing."""
+        before = table.pop(key, None)
+        if value is not None:
+            table[key] = value
+        self._changes.note(lambda: table.pop(key, None) if before is None else table.update({key: before}))
 
     def _row(self, key: RunKey) -> RunRow | None:
         return self._orders.get(key.order_id, {}).get(key)
@@ -164,6 +206,7 @@ class WorkTable:
         before, tried = order.pop(key), self._first_tried.pop(key, None)
         self._changes.note(lambda: order.update({key: before}))
         self._set_failed(key, ())
+        self._remember_loss(key, None)
         if tried is not None:
             self._changes.note(lambda: self._first_tried.update({key: tried}))
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-
 from domain.ports import Holder
 from domain.work import DeadLetter, Run, RunKey, RunRow, Step, Want
 from infrastructure.postgres.beacon import Beacon
@@ -36,6 +35,24 @@ class WorkQueries:
         """See `domain.ports.WorkList.claim_due`."""
         return self._claim("claim_due", {"limit": limit, "steps": list(steps), "holder": holder.id})
 
+    def claim_oldest(self, limit: int, steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
+        """See `domain.ports.WorkList.claim_oldest`."""
+        return self._claim("claim_oldest", {"limit": limit, "steps": list(steps), "holder": holder.id})
+
+    def claim_suspect(self, steps: Sequence[Step], holder: Holder) -> Run | None:
+        """See `domain.ports.WorkList.claim_suspect`."""
+        return next(iter(self._claim("claim_suspect", {"steps": list(steps), "holder": holder.id})), None)
+
+    def suspects_wait(self, steps: Sequence[Step], patience: timedelta) -> bool:
+        """See `domain.ports.WorkList.suspects_wait`."""
+        [(waiting,)] = self._rows("suspects_wait", {"steps": list(steps), "patience": patience})
+        return bool(waiting)
+
+    def forgive(self, steps: Sequence[Step], since: datetime) -> int:
+        """See `domain.ports.WorkList.forgive`."""
+        with self._work.connection() as connection:
+            return connection.execute(_SQL["forgive"], {"steps": list(steps), "since": since}).rowcount
+
     def wake(self, limit: int, steps: Sequence[Step]) -> Sequence[tuple[Step, str]]:
         """See `domain.ports.WorkList.wake`."""
         rows = self._rows("wake", {"limit": limit, "steps": list(steps)})
@@ -43,8 +60,7 @@ class WorkQueries:
 
     def orphans(self) -> int:
         """See `domain.ports.WorkList.orphans`."""
-        with self._work.connection() as connection:
-            return connection.execute(_SQL["orphans"]).rowcount
+        return self._set_free("gone_holders")
 
     def register(self, name: str, lease: timedelta) -> Holder:
         """See `domain.ports.WorkList.register`."""
@@ -63,6 +79,14 @@ class WorkQueries:
             count = connection.execute(_SQL["give_back"], {"holder": holder.id}).rowcount
             connection.execute(_SQL["unregister"], {"holder": holder.id})
         self.forget(holder)
+        return count
+
+    def excuse(self, former: Holder) -> int:
+        """See `domain.ports.WorkList.excuse`."""
+        with self._work.connection() as connection, connection.transaction():
+            count = connection.execute(_SQL["give_back"], {"holder": former.id}).rowcount
+            count += connection.execute(_SQL["excuse"], {"holder": former.id}).rowcount
+            connection.execute(_SQL["unregister"], {"holder": former.id})
         return count
 
     def disown(self, holder: int, held: Iterable[tuple[RunKey, int]]) -> int:
@@ -85,7 +109,8 @@ class WorkQueries:
             self.forget(Holder(id=holder_id, epoch=0))
 
     def forget_holders(self) -> int:
-        """Delete the rows of holders that are long gone and hold nothing."""
+        """Delete the rows of holders that are long gone and hold nothing; free what nobody known holds."""
+        self._set_free("unknown_holders")
         with self._work.connection() as connection:
             return connection.execute(_SQL["forget_holders"]).rowcount
 
@@ -105,6 +130,13 @@ class WorkQueries:
         arguments = {name: [row[index] for row in rows] for index, name in enumerate(names)}
         with self._work.connection() as connection:
             return connection.execute(_SQL["insert_missing"], arguments).rowcount
+
+    def _set_free(self, who: str) -> int:
+        gone = [holder for (holder,) in self._rows(who, {})]
+        if not gone:
+            return 0
+        with self._work.connection() as connection:
+            return connection.execute(_SQL["orphans"], {"holders": gone}).rowcount
 
     def _claim(self, name: str, arguments: dict[str, Any]) -> list[Run]:
         rows = self._rows(name, arguments)

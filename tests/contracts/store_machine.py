@@ -101,6 +101,7 @@ class StoreMachine(RuleBasedStateMachine):
             "wanted": wants,
             "carried": frozenset(carried),
             "dropped": data.draw(st.lists(keys, max_size=1)),
+            "revived": data.draw(st.lists(keys, max_size=1)),
             "due_now": data.draw(st.lists(st.sampled_from([f"{self.prefix}{order}" for order in ORDERS]), max_size=1)),
         }
 
@@ -156,6 +157,12 @@ class StoreMachine(RuleBasedStateMachine):
         assert must <= {run.key for run in runs} <= may
         self.model.claimed(runs, self.holders[place])
 
+    @rule(steps=st.lists(st.sampled_from(STEPS), min_size=1, unique=True), place=st.sampled_from([0, 1]))
+    def claim_suspect(self, steps: list[Step], place: int) -> None:
+        run = self.store.claim_suspect(steps, self.holders[place])
+        assert (run is None) == (not self.model.suspects(steps))
+        self.model.claimed([run] if run else [], self.holders[place])
+
     @rule()
     def wake(self) -> None:
         must, may = self.model.overdue(STEPS)
@@ -173,7 +180,8 @@ class StoreMachine(RuleBasedStateMachine):
     def set_orphans_free(self) -> None:
         holders = {row.holder for row in self.model.rows.values() if row.holder is not None}
         gone = [holder for holder in holders if self.model.leases.get(holder, 0) <= self.model.now]
-        assert self.store.orphans() == self.model.set_free(gone, keep_attempt=True)
+        assert self.store.orphans() == self.model.set_free(gone, crashed=True)
+        self.let_an_hour_pass()  # they are due within a second, not at once
 
     @rule(place=st.sampled_from([0, 1]))
     def renew(self, place: int) -> None:
@@ -186,7 +194,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(place=st.sampled_from([0, 1]))
     def leave_and_come_back(self, place: int) -> None:
         holder = self.holders[place]
-        assert self.store.release(holder) == self.model.set_free([holder.id], keep_attempt=False)
+        assert self.store.release(holder) == self.model.set_free([holder.id], crashed=False)
         del self.model.leases[holder.id]
         self.holders[place] = self._register()
 

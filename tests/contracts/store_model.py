@@ -10,6 +10,7 @@ from domain.ports import Holder, Settled, Unit, Verdict
 from domain.work import Run, RunKey, Step
 from tests.contracts.stores import HOUR, Store, texts
 
+SUSPECT = 2
 SOON = 0.01  # hours: longer than the store waits for announcements, shorter than any step of the clock
 
 
@@ -24,6 +25,7 @@ class Row:
     attempts: int = 0
     holder: int | None = None
     epoch: int | None = None
+    crashes: int = 0
 
 
 @dataclass(kw_only=True)
@@ -59,6 +61,9 @@ class StoreModel:
         for key in [key for unit in good for key in unit.dropped]:
             if key in self.rows and self.rows[key].state != "running":
                 del self.rows[key]
+        for key in [key for unit in good for key in unit.revived]:
+            if key in self.rows and self.rows[key].state == "dead":
+                self.rows[key] = Row(state="ready", due=self.now, soonest=self.now, wake=self.now)
         for unit in good:
             self._want(unit, holder, dues)
         for order_id in [order_id for unit in good for order_id in unit.due_now]:
@@ -118,6 +123,12 @@ class StoreModel:
                 self.rows[key] = replace(row, due=self.now, soonest=self.now, wake=self.now)
 
     def due(self, steps: Sequence[Step]) -> set[RunKey]:
+        return {k for k in self.ready(steps) if self.rows[k].crashes < SUSPECT}
+
+    def suspects(self, steps: Sequence[Step]) -> set[RunKey]:
+        return {k for k in self.ready(steps) if self.rows[k].crashes >= SUSPECT}
+
+    def ready(self, steps: Sequence[Step]) -> set[RunKey]:
         return {k for k, row in self.rows.items() if row.state == "ready" and row.due <= self.now and k.step in steps}
 
     def overdue(self, steps: Sequence[Step]) -> tuple[set[RunKey], set[RunKey]]:
@@ -129,7 +140,7 @@ class StoreModel:
         epochs = {row.epoch for row in self.rows.values()}
         for run in runs:
             row = self.rows[run.key]
-            assert run.attempts == row.attempts + 1
+            assert (run.attempts, run.crashes) == (row.attempts + 1, row.crashes)
             assert run.epoch not in epochs
             self.rows[run.key] = replace(row, state="running", attempts=run.attempts, holder=holder.id, epoch=run.epoch)
 
@@ -137,17 +148,19 @@ class StoreModel:
         for key in keys:
             self.rows[key] = replace(self.rows[key], soonest=self.now, wake=self.now + SOON)
 
-    def set_free(self, holders: Iterable[int], *, keep_attempt: bool) -> int:
+    def set_free(self, holders: Iterable[int], *, crashed: bool) -> int:
         lost = {k: r for k, r in self.rows.items() if r.state == "running" and r.holder in set(holders)}
         for key, row in lost.items():
-            attempts = row.attempts if keep_attempt else row.attempts - 1
-            self.rows[key] = Row(state="ready", due=self.now, soonest=self.now, wake=self.now, attempts=attempts)
+            crashes, attempts = row.crashes + crashed, row.attempts - 1
+            self.rows[key] = Row(
+                state="ready", due=self.now, soonest=self.now, wake=self.now, attempts=attempts, crashes=crashes
+            )
         return len(lost)
 
     def check(self, store: Store, after: int) -> None:
         """Everything that the store holds after this position is what it should hold."""
-        found = {r.key: (r.state, r.attempts, r.holder, r.epoch) for r in store.runs()}
-        assert found == {k: (r.state, r.attempts, r.holder, r.epoch) for k, r in self.rows.items()}
+        found = {r.key: (r.state, r.attempts, r.holder, r.epoch, r.crashes) for r in store.runs()}
+        assert found == {k: (r.state, r.attempts, r.holder, r.epoch, r.crashes) for k, r in self.rows.items()}
         assert texts(store.read_all(after=after)) == self.log
         for stream, expected in self.streams.items():
             events = store.read({stream: 0})

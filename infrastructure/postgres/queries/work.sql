@@ -5,7 +5,7 @@ WITH due AS (
     SELECT r.order_id, r.step, r.part, r.ordinal
     FROM step_runs r
     WHERE r.order_id = ANY (%(orders)b::text[]) AND r.step = ANY (%(steps)b::text[])
-      AND r.state = 'ready' AND r.due_at <= clock_timestamp()
+      AND r.state = 'ready' AND r.crashes < 2 AND r.due_at <= clock_timestamp()
     FOR UPDATE SKIP LOCKED
 )
 UPDATE step_runs r
@@ -20,7 +20,7 @@ WITH due AS (
     SELECT r.order_id, r.step, r.part, r.ordinal
     FROM step_runs r
     WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() AND r.due_at <= clock_timestamp()
-      AND r.step = ANY (%(steps)b::text[])
+      AND r.crashes < 2 AND r.step = ANY (%(steps)b::text[])
     ORDER BY r.wake_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -37,7 +37,7 @@ WITH due AS (
     SELECT r.order_id, r.step, r.part, r.ordinal
     FROM step_runs r
     WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() AND r.due_at <= clock_timestamp()
-      AND r.step = ANY (%(steps)b::text[])
+      AND r.crashes < 2 AND r.step = ANY (%(steps)b::text[])
     ORDER BY r.wake_at
     LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
@@ -48,25 +48,92 @@ FROM due
 WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.part, due.ordinal)
 RETURNING r.step, r.order_id
 
--- name: orphans
-WITH alive AS (
-    SELECT h.id
-    FROM holders h
-    WHERE h.expires_at > clock_timestamp()
-      AND (NOT h.has_beacon OR EXISTS (
-          SELECT FROM pg_locks l
-          WHERE l.locktype = 'advisory' AND l.classid = 7302 AND l.objid = h.id::oid AND l.objsubid = 2 AND l.granted
-            AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))
-), gone AS (
+-- name: claim_oldest
+-- Announcements lie ahead by at most ten seconds of what is due, so nothing beyond them has to be looked at.
+WITH due AS (
     SELECT r.order_id, r.step, r.part, r.ordinal
     FROM step_runs r
-    WHERE r.state = 'running' AND r.holder NOT IN (SELECT id FROM alive)
+    WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() + interval '10 s' AND r.due_at <= clock_timestamp()
+      AND r.crashes < 2 AND r.step = ANY (%(steps)b::text[])
+    ORDER BY r.wake_at
+    LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
 UPDATE step_runs r
-SET state = 'ready', holder = NULL, epoch = NULL, due_at = clock_timestamp(), wake_at = clock_timestamp()
-FROM gone
-WHERE (r.order_id, r.step, r.part, r.ordinal) = (gone.order_id, gone.step, gone.part, gone.ordinal)
+SET state = 'running', attempts = r.attempts + 1, holder = %(holder)s, epoch = nextval('epochs'),
+    first_tried_at = coalesce(r.first_tried_at, clock_timestamp()), parked_on = NULL, lost_by = NULL
+FROM due
+WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.part, due.ordinal)
+RETURNING r.order_id, r.step, r.part, r.ordinal, r.attempts, r.epoch, r.crashes, r.failed_at[1], clock_timestamp()
+
+-- name: claim_suspect
+WITH due AS (
+    SELECT r.order_id, r.step, r.part, r.ordinal
+    FROM step_runs r
+    WHERE r.state = 'ready' AND r.crashes >= 2 AND r.due_at <= clock_timestamp() AND r.step = ANY (%(steps)b::text[])
+    ORDER BY r.due_at
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE step_runs r
+SET state = 'running', attempts = r.attempts + 1, holder = %(holder)s, epoch = nextval('epochs'),
+    first_tried_at = coalesce(r.first_tried_at, clock_timestamp()), parked_on = NULL, lost_by = NULL
+FROM due
+WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.part, due.ordinal)
+RETURNING r.order_id, r.step, r.part, r.ordinal, r.attempts, r.epoch, r.crashes, r.failed_at[1], clock_timestamp()
+
+-- name: suspects_wait
+SELECT EXISTS (
+    SELECT FROM step_runs r
+    WHERE r.state = 'ready' AND r.crashes >= 2 AND r.due_at <= clock_timestamp() - %(patience)s::interval
+      AND r.step = ANY (%(steps)b::text[]))
+
+-- name: forgive
+UPDATE step_runs r
+SET attempts = greatest(r.attempts - cardinality(r.failed_at) + cardinality(k.kept), 0), failed_at = k.kept
+FROM (
+    SELECT s.order_id, s.step, s.part, s.ordinal, ARRAY(SELECT f FROM unnest(s.failed_at) f WHERE f < %(since)s) AS kept
+    FROM step_runs s
+    WHERE s.step = ANY (%(steps)b::text[]) AND s.state <> 'dead'
+      AND s.failed_at[cardinality(s.failed_at)] >= %(since)s
+    FOR UPDATE SKIP LOCKED
+) k
+WHERE (r.order_id, r.step, r.part, r.ordinal) = (k.order_id, k.step, k.part, k.ordinal)
+
+-- name: gone_holders
+-- Asked several times a second: while every holder is there, the work list is not touched.
+SELECT h.id
+FROM holders h
+WHERE h.expires_at <= clock_timestamp()
+   OR (h.has_beacon AND NOT EXISTS (
+          SELECT FROM pg_locks l
+          WHERE l.locktype = 'advisory' AND l.classid = 7302 AND l.objid = h.id::oid AND l.objsubid = 2 AND l.granted
+            AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())))
+
+-- name: orphans
+-- Due at random within a short time: what came into one batch when its worker ended should not all come into one batch again.
+WITH lost AS (
+    SELECT r.order_id, r.step, r.part, r.ordinal,
+        clock_timestamp() + make_interval(secs => random() * 0.25 * least(r.crashes + 1, 8)) AS due
+    FROM step_runs r
+    WHERE r.state = 'running' AND r.holder = ANY (%(holders)s)
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE step_runs r
+SET state = 'ready', attempts = r.attempts - 1, crashes = r.crashes + 1, lost_by = r.holder, holder = NULL, epoch = NULL,
+    due_at = lost.due, wake_at = lost.due
+FROM lost
+WHERE (r.order_id, r.step, r.part, r.ordinal) = (lost.order_id, lost.step, lost.part, lost.ordinal)
+
+-- name: unknown_holders
+SELECT DISTINCT r.holder
+FROM step_runs r
+WHERE r.state = 'running' AND NOT EXISTS (SELECT FROM holders h WHERE h.id = r.holder)
+
+-- name: excuse
+UPDATE step_runs r
+SET crashes = greatest(r.crashes - 1, 0), lost_by = NULL
+WHERE r.lost_by = %(holder)s AND r.state = 'ready'
 
 -- name: register
 INSERT INTO holders (name, has_beacon, expires_at)

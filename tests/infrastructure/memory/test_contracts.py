@@ -55,5 +55,9 @@ class TestHolding(work_list.HoldingContract):
     """Against memory."""
 
 
+class TestSuspects(work_list.SuspectContract):
+    """Against memory."""
+
+
 class TestMending(work_list.MendingContract):
     """Against memory."""

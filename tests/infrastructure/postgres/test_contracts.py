@@ -55,5 +55,9 @@ class TestHolding(work_list.HoldingContract):
     """Against Postgres."""
 
 
+class TestSuspects(work_list.SuspectContract):
+    """Against Postgres."""
+
+
 class TestMending(work_list.MendingContract):
     """Against Postgres."""
