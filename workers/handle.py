@@ -62,7 +62,7 @@ class Handler:
                 return Done(events=())
             after = processes.react(processes.extend(known.view, stream, events), self.policy)
             before = {want.key for want in known.wants}
-            fresh = [want for want in after if want.key not in before]
+            fresh = sorted(want for want in after if want.key not in before)
             keys = {want.key for want in after}
             unit = Unit(
                 lock=order_id,
@@ -70,7 +70,7 @@ class Handler:
                 events=[(stream, event) for event in events],
                 meta=meta,
                 wanted=fresh,
-                dropped=[key for key in before if key not in keys],
+                dropped=sorted(before - keys),
             )
             reach("before_command")
             verdict = self.store.append([unit])[0]

@@ -164,7 +164,7 @@ class _Turn:
         before = {want.key for want in self._before.wants}
         deferred = {run.key for run in self._deferred}
         carried = {key for key in self._carried if key in wanted and (key in self._calls or key in deferred)}
-        fresh = [want for key, want in wanted.items() if key not in before and key not in touched]
+        fresh = sorted(want for key, want in wanted.items() if key not in before and key not in touched)
         unit = Unit(
             lock=self._view.order_id,
             expected=self._expected,
@@ -173,7 +173,7 @@ class _Turn:
             settled=settled,
             wanted=fresh,
             carried=frozenset(carried),
-            dropped=[key for key in before if key not in wanted and key not in touched],
+            dropped=sorted(key for key in before if key not in wanted and key not in touched),
             due_now=waiting,
         )
         return Result(
