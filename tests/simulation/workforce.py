@@ -1,0 +1,236 @@
+"""Workers and relays as processes: they start, go on, freeze, jump with their clocks, die at any statement, and start again.
+
+A process that dies loses its memory; the calls that it was making end at the gateway or never got there, and nobody hears the
+answers. A frozen one does nothing, not even renew its lease, and goes on afterwards as if nothing had been.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING
+
+from domain.errors import BrokerUnavailable, StoreUnavailable
+from domain.outside import Answer
+from domain.work import Run
+from infrastructure.messaging.wakeups import WakeUps
+from tests.simulation.database import Connection, Killed
+from workers.announce import patiently
+from workers.calls import CallThreads
+from workers.conductor import Conductor
+from workers.holding import Holding
+from workers.mailbox import Answered, Mailbox, Nudge, WakeUp
+from workers.relay import Relay, RelaySettings
+from workers.tools import Tools
+from workers.turns import Call
+from workers.worker_settings import WorkerSettings
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+LEASE_S = 10.0
+LOOK_S = 0.5
+RESTART_S = 1.0
+
+
+class Process:
+    """What all have in common. `life` counts the starts, so that what belonged to a former life is told apart."""
+
+    def __init__(self, world: "World", name: str, chance: Random) -> None:
+        self.name = name
+        self.alive = False
+        self.life = 0
+        self.frozen_until = 0.0
+        self.world = world
+        self.chance = chance
+        self.connection = Connection(world.database, self)
+        self._offset = chance.uniform(0, 1e6)
+
+    def monotonic(self) -> float:
+        """The process's own clock: it began somewhere, and it does not count the time that was skipped."""
+        return self.world.agenda.lived + self._offset
+
+    def start(self) -> None:
+        """A new life."""
+        if self.alive:
+            return
+        self.alive = True
+        self.life += 1
+        self.frozen_until = 0.0
+        self.world.trace.note(self.name, f"starts (life {self.life})")
+        self.begin()
+
+    def begin(self) -> None:
+        raise NotImplementedError
+
+    def die(self) -> None:
+        """Everything in memory is gone; somebody starts it again."""
+        if not self.alive:
+            return
+        self.alive = False
+        self.world.bus.died(self.name)
+        self.world.trace.note(self.name, "is dead")
+        self.world.agenda.after(self.chance.uniform(0.1, 2 * RESTART_S), self.name, "start", self.start)
+
+    def freeze(self, lasts: float) -> None:
+        self.frozen_until = max(self.frozen_until, self.world.agenda.now + lasts)
+
+    def soon(self, delay_s: float, what: str, action: Callable[[], None], *, idle: bool = False) -> None:
+        """Do something in this life, when not frozen."""
+        life = self.life
+
+        def act() -> None:
+            if not self.alive or self.life != life:
+                return
+            frozen = self.frozen_until - self.world.agenda.now
+            if frozen > 0:
+                self.world.agenda.after(frozen, self.name, what, act)
+                return
+            try:
+                self.world.as_process(self, action)
+            except Killed:
+                pass
+            except Exception as error:  # noqa: BLE001 - whatever ends a process is a finding
+                self.world.oracle.find(self.name, f"ended by {error!r}")
+                self.die()
+
+        self.world.agenda.after(delay_s, self.name, what, act, idle=idle)
+
+
+class Worker(Process):
+    """A step worker."""
+
+    def begin(self) -> None:
+        world, self._failures, self._turning = self.world, 0, False
+        settings = WorkerSettings(
+            name=self.name,
+            threads=0,
+            batch=world.batch,
+            in_flight=50,
+            lease=timedelta(seconds=LEASE_S),
+            policy=world.policy,
+            retry=world.retry,
+            warehouses=world.warehouses,
+        )
+        self.mailbox = Mailbox()
+        lost = lambda: self.mailbox.put(Nudge())  # noqa: E731
+        self.holding = Holding(self.connection, self.name, settings.lease, lost, self.monotonic)  # type: ignore[arg-type]
+        tools = Tools(
+            store=self.connection,  # type: ignore[arg-type]
+            calls=Calls(self),
+            announce=patiently(WakeUps(world.bus).announce, self.monotonic),  # type: ignore[arg-type]
+            mailbox=self.mailbox,
+            holding=self.holding,
+            clock=self.monotonic,
+            random=self.chance.random,
+        )
+        self.conductor = Conductor(tools, settings)
+        self.soon(self.chance.uniform(0, 0.1), "look", self._look, idle=True)
+        self.soon(LEASE_S / 3, "renew", self._renew, idle=True)
+
+    def take(self, orders: Sequence[str], settle: Callable[[], None]) -> bool:
+        """A frame from the broker."""
+        if not self.alive:
+            return False
+        self.mailbox.put(WakeUp(orders, settle))
+        self.turn_soon()
+        return True
+
+    def answer(self, life: int, run: Run, answer: Answer | Exception) -> None:
+        """What a call brought, if who made it still lives."""
+        if self.alive and self.life == life:
+            self.mailbox.put(Answered(run, answer))
+            self.turn_soon()
+
+    def turn_soon(self) -> None:
+        if not self._turning:
+            self._turning = True
+            self.soon(self.chance.uniform(0.0002, 0.003), "", self._turn)
+
+    def _look(self) -> None:
+        self._turn()
+        self.soon(LOOK_S * self.chance.uniform(0.9, 1.1), "look", self._look, idle=True)
+
+    def _turn(self) -> None:
+        self._turning = False
+        try:
+            self.conductor.once(timeout_s=0.0)
+            self._failures = 0
+        except StoreUnavailable:
+            self._failures += 1
+            self._turning = True
+            self.soon(min(5.0, 0.1 * 2 ** min(self._failures, 6)), "", self._turn)
+            return
+        if self.conductor.is_busy():
+            self.turn_soon()
+
+    def _renew(self) -> None:
+        self.holding.renew()
+        self.soon(LEASE_S / 3, "renew", self._renew, idle=True)
+
+
+class Calls:
+    """The call threads of one life of a worker: the program's own call, with the time that it takes around it."""
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker = worker
+        self._life = worker.life
+        self._threads = CallThreads(worker.world.ports, self._deliver, threads=0)
+
+    def make(self, call: Call) -> None:
+        delay = self._worker.chance.uniform(0.001, 0.05)
+        self._later(delay, lambda: self._call(call))
+
+    def cancel(self) -> list[Call]:
+        return []
+
+    def close(self) -> None:
+        """Nothing is to be closed."""
+
+    def _later(self, delay: float, action: Callable[[], None]) -> None:
+        world = self._worker.world
+        world.calls_made += 1
+        world.agenda.after(delay, f"{self._worker.name} call {world.calls_made}", "", action)
+
+    def _call(self, call: Call) -> None:
+        """A request may have left although its sender died in the meantime."""
+        worker, world = self._worker, self._worker.world
+        if (not worker.alive or worker.life != self._life) and world.chance.random() < 0.5:
+            return
+        frozen = worker.frozen_until - world.agenda.now
+        if frozen > 0 and world.chance.random() < 0.5:
+            self._later(frozen, lambda: self._call(call))
+            return
+        try:
+            world.as_process(worker, lambda: self._threads.make(call))
+        except Killed:
+            return
+        if world.strikes("killed in call"):
+            world.trace.fault("killed in call", worker.name, str(call.run.key))
+            worker.die()
+
+    def _deliver(self, run: Run, answer: Answer | Exception) -> None:
+        life, worker = self._life, self._worker
+        if isinstance(answer, Exception):
+            worker.world.oracle.failed(run.key, answer)
+        self._later(worker.chance.uniform(0.001, 0.05), lambda: worker.answer(life, run, answer))
+
+
+class RelayProcess(Process):
+    """A relay."""
+
+    def begin(self) -> None:
+        wakeups = WakeUps(self.world.bus)  # type: ignore[arg-type]
+        self._failures = 0
+        self._settings = RelaySettings()
+        self.relay = Relay(self.connection, wakeups.announce, wakeups.backlog, self._settings, clock=self.monotonic)  # type: ignore[arg-type]
+        self.soon(self.chance.uniform(0, 0.5), "look", self._look, idle=True)
+
+    def _look(self) -> None:
+        busy = False
+        try:
+            busy = self.relay.look()
+            self._failures = 0
+        except (StoreUnavailable, BrokerUnavailable):
+            self._failures += 1
+        pause = self._settings.interval_s * 2 ** min(self._failures, 4) * self.chance.uniform(0.75, 1.25)
+        self.soon(0.001 if busy else pause, "look", self._look, idle=True)
