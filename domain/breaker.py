@@ -59,9 +59,11 @@ class Limits:
     release_factor: float = 1.3
     release_floor: float = 2.0
     burst_s: float = 0.15
+    idle_s: float = 0.25
     patience: float = 4.0
     doubling_s: float = 20.0
     pause_s: float = 1.0
+    pause_cap_s: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

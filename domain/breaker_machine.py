@@ -167,7 +167,7 @@ def _pause(breaker: Breaker, event: Pause, now: datetime, limits: Limits) -> Mov
     """The first request for a pause lowers the rate as well; those of the calls that were under way only prolong it."""
     if breaker.forced:
         return breaker, ()
-    pause = timedelta(seconds=max(limits.pause_s, event.seconds or 0.0))
+    pause = timedelta(seconds=min(max(limits.pause_s, event.seconds or 0.0), limits.pause_cap_s))
     held = replace(breaker, hold_until=max(breaker.hold_until, now + pause))
     if breaker.is_held(now) or breaker.state in {State.OPEN, State.HALF_OPEN}:
         return held, ()
@@ -188,7 +188,7 @@ def _pause(breaker: Breaker, event: Pause, now: datetime, limits: Limits) -> Mov
 def _looked(breaker: Breaker, event: Looked, now: datetime, limits: Limits) -> Moved:
     if breaker.state is not State.RECOVERING or breaker.is_held(now):
         return breaker, ()
-    if event.backlog > breaker.rate(now, limits) * limits.burst_s:
+    if event.backlog > breaker.rate(now, limits) * limits.idle_s:
         return breaker, ()
     return _to(State.CLOSED, replace(breaker, openings=0), now, "nothing waits any more")
 

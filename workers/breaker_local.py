@@ -1,0 +1,108 @@
+"""What one process knows of one dependency: the last that it saw of the shared breaker, its own window of calls, and its grants.
+
+`lock` is held for moments only, `changing` during a round trip to the store. While the breaker is closed nobody but the window needs
+either.
+"""
+
+import threading
+from collections import Counter
+from datetime import datetime
+
+from domain.breaker import Breaker, Limits, Permit, State
+from domain.call_window import CallWindow, Tripped
+from domain.errors import BreakerOpen
+from domain.work import Run
+
+RunId = tuple[object, int]
+
+
+class Local:
+    """`alone`: the store does not know of our last change. `_since` is when we noticed the present state, by the monotonic clock."""
+
+    def __init__(self, dependency: str, limits: Limits, now: float) -> None:
+        self.breaker = Breaker(dependency=dependency)
+        self.changing = threading.Lock()
+        self.alone = False
+        self._lock = threading.Lock()
+        self._window = CallWindow(limits, now)
+        self._since = now
+        self._permits: list[Permit] = []
+        self._probing: dict[RunId, Permit] = {}
+        self._tokens = 0
+        self._served: Counter[int] = Counter()
+
+    def adopt(self, breaker: Breaker, now: float, *, alone: bool = False) -> Breaker | None:
+        """This is the breaker now; returns the one that we knew if its state was another. An older row is not looked at."""
+        with self._lock:
+            before = self.breaker
+            if breaker.version < before.version and not self.alone:
+                return None
+            self.breaker, self.alone = breaker, alone
+            if (before.state, before.since) == (breaker.state, breaker.since):
+                return None
+            self._since = now
+            self._window.clear(now)
+            self._permits.clear()
+            self._probing.clear()
+            self._tokens = 0
+            return before
+
+    def add_grants(self, count: int, permits: tuple[Permit, ...]) -> None:
+        """They are ours: each lets one call through."""
+        with self._lock:
+            self._permits += permits
+            if self.breaker.state is State.RECOVERING:
+                self._tokens += count
+
+    def take_back(self, count: int) -> tuple[frozenset[int], int]:
+        """Permits and tokens that were granted to us and not used; at most so many."""
+        with self._lock:
+            permits = frozenset(self._permits.pop().id for _ in range(min(count, len(self._permits))))
+            tokens = min(count, self._tokens)
+            self._tokens -= tokens
+            return permits, tokens
+
+    def admit(self, run: Run, now: datetime) -> None:
+        """Use a grant for this run. Raises `BreakerOpen` where there is none."""
+        with self._lock:
+            breaker = self.breaker
+            if breaker.state is State.CLOSED:
+                return
+            if not breaker.is_held(now):
+                self._permits = [permit for permit in self._permits if permit.expires_at > now]
+                if breaker.state is State.HALF_OPEN and self._permits:
+                    self._probing[run.key, run.epoch] = self._permits.pop(0)
+                    return
+                if breaker.state is State.RECOVERING and self._tokens > 0:
+                    self._tokens -= 1
+                    return
+        raise BreakerOpen(breaker.dependency)
+
+    def probe_of(self, run: Run) -> Permit | None:
+        """The permit that this run's call used."""
+        if not self._probing:
+            return None
+        with self._lock:
+            return self._probing.pop((run.key, run.epoch), None)
+
+    def note(self, run: Run, *, failed: bool, slow: bool, began: float, now: float, slot: int) -> Tripped | None:
+        """Count a call. One that began before the present state says nothing about it."""
+        with self._lock:
+            if began < self._since:
+                return None
+            if not failed and self.breaker.state is State.CLOSED:
+                self._served[slot] += 1
+            return self._window.add(now, order_id=run.key.order_id, failed=failed, slow=slow)
+
+    def served_before(self, slot: int) -> dict[int, int]:
+        """Take out the counts of the slots of time that are over."""
+        with self._lock:
+            over = {one: count for one, count in self._served.items() if one < slot}
+            for one in over:
+                del self._served[one]
+            return over
+
+    def put_back(self, served: dict[int, int]) -> None:
+        """They could not be stored yet."""
+        with self._lock:
+            self._served.update(served)
