@@ -144,7 +144,7 @@ def _one(connection: Connection, name: str, arguments: Mapping[str, Any]) -> tup
 
 
 def _fragment(name: str) -> SQL:
-    return SQL(_SQL[name].decode())  # type: ignore[arg-type] # our own text, from a file of the package
+    return SQL(_SQL[name].decode())
 
 
 def _where(wanted: Filter) -> tuple[Composed, list[Any]]:
@@ -161,7 +161,7 @@ def _condition(term: Term) -> Any:  # noqa: ANN401 - SQL or Composed
     form = "coalesce({} = ANY (%s), false)"
     if term.within:
         form = "EXISTS (SELECT FROM unnest(%s::text[]) AS v WHERE strpos(lower({}), lower(v)) > 0)"
-    return SQL(f"NOT ({form})" if term.negated else form).format(_COLUMN[term.field])  # type: ignore[arg-type] # two constants
+    return SQL(f"NOT ({form})" if term.negated else form).format(_COLUMN[term.field])
 
 
 def _letter(row: Sequence[Any]) -> Letter:

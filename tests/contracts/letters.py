@@ -7,6 +7,7 @@ import hashlib
 import threading
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -107,7 +108,7 @@ class LettersContract(WorkFixtures):
         assert (letter.state, letter.deaths, letter.reason) == (LetterState.OPEN, 2, "still no JSON")
 
     @pytest.mark.parametrize("other", [{"message_id": "m2"}, {"origin": "ow_label"}, {"sha256": "0" * 64}])
-    def test_another_message_is_another_letter(self, letters: Letters, other: dict[str, str]) -> None:
+    def test_another_message_is_another_letter(self, letters: Letters, other: dict[str, Any]) -> None:
         letters.keep(message())
         letters.keep(message(**other))
         assert letters.count(ALL) == 2
