@@ -68,6 +68,6 @@ HAVING count(*) >= 3
 SELECT count(*)
 FROM (
     SELECT FROM step_runs r
-    WHERE r.state = 'ready' AND r.due_at <= clock_timestamp() AND r.step = ANY (%(steps)s::text[])
+    WHERE r.state = 'ready' AND r.due_at <= clock_timestamp() AND r.crashes < 2 AND r.step = ANY (%(steps)s::text[])
     LIMIT %(limit)s
 ) AS w

@@ -1,0 +1,364 @@
+"""The breakers as a process uses them, on a clock that goes when it is told to."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from domain.breaker import Breaker, Changed, Limits, State
+from domain.errors import (
+    BreakerOpen,
+    CommandRefused,
+    KeyExpired,
+    OutcomeUnknown,
+    Poison,
+    RateLimited,
+    StoreUnavailable,
+    Transient,
+    Unavailable,
+)
+from domain.work import Run, RunKey, Step
+from infrastructure.memory.breakers import MemoryBreakers
+from workers.breakers import Breakers
+
+START = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
+LIMITS = Limits()
+DOWN = OutcomeUnknown("status 503")
+
+
+class Fleet:
+    """Processes on one board, and one clock for all."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self.backlog = 0
+        self.away = False
+        self.round_trips = 0
+        self.forgiven: list[tuple[Sequence[Step], datetime]] = []
+        self.board = Board(self)
+
+    def process(self, name: str = "w") -> Breakers:
+        breakers = Breakers(
+            self.board, process=name, forgive=self.forgive, clock=lambda: self.seconds, random=lambda: 0.5
+        )
+        breakers.refresh()
+        return breakers
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.seconds)
+
+    def forgive(self, steps: Sequence[Step], since: datetime, /) -> int:
+        self.forgiven.append((steps, since))
+        return 1
+
+    def state(self) -> State:
+        return self.board.read()[1].get("payment", Breaker(dependency="payment")).state
+
+
+class Board(MemoryBreakers):
+    """It counts what it is asked, and can be away."""
+
+    def __init__(self, fleet: Fleet) -> None:
+        super().__init__(fleet.now, lambda _, limit: min(fleet.backlog, limit))
+        self.fleet = fleet
+
+    def read(self) -> tuple[datetime, Mapping[str, Breaker]]:
+        self._trip()
+        return super().read()
+
+    def change(self, after: Breaker, changes: Sequence[Changed], *, process: str) -> bool:
+        self._trip()
+        return super().change(after, changes, process=process)
+
+    def _trip(self) -> None:
+        self.fleet.round_trips += 1
+        if self.fleet.away:
+            raise StoreUnavailable("gone")
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    return Fleet()
+
+
+def run(number: int = 1) -> Run:
+    return Run(RunKey(f"o-{number}", Step.CAPTURE), 1, number)
+
+
+def calls(breakers: Breakers, count: int, error: Exception | None = None, elapsed_s: float = 0.0) -> None:
+    for number in range(count):
+        breakers.admit("payment", run(number))
+        breakers.report("payment", run(number), error, elapsed_s)
+
+
+def open_it(fleet: Fleet, breakers: Breakers) -> None:
+    for number in range(LIMITS.window_calls):
+        if fleet.state() is State.CLOSED:
+            breakers.report("payment", run(number), DOWN, 0.0)
+    assert fleet.state() is State.OPEN
+
+
+def half_open(fleet: Fleet, breakers: Breakers, wanted: int = 10) -> int:
+    fleet.seconds += LIMITS.open_s + 0.1
+    breakers.refresh()
+    return breakers.grant("payment", wanted)
+
+
+def test_calls_of_a_closed_dependency_cost_no_round_trip(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    before = fleet.round_trips
+    calls(breakers, 500)
+    assert fleet.round_trips == before
+    assert breakers.limited() == frozenset()
+
+
+def test_too_many_failures_stop_all_processes(fleet: Fleet) -> None:
+    one, other = fleet.process("one"), fleet.process("other")
+    open_it(fleet, one)
+    fleet.seconds += 0.5
+    other.refresh()
+    for breakers in (one, other):
+        assert breakers.limited() == {"payment"}
+        assert breakers.grant("payment", 10) == 0
+        with pytest.raises(BreakerOpen) as caught:
+            breakers.admit("payment", run())
+        assert caught.value.dependency == "payment"
+        breakers.admit("carrier", run())
+
+
+def test_a_process_that_sees_a_failure_looks_at_once_what_the_others_know(fleet: Fleet) -> None:
+    one, other = fleet.process("one"), fleet.process("other")
+    open_it(fleet, one)
+    other.report("payment", run(), DOWN, 0.0)
+    fleet.seconds += 0.06
+    other.refresh()
+    assert other.limited() == {"payment"}
+
+
+@pytest.mark.parametrize("error", [DOWN, Unavailable("x"), Transient("x"), Poison("garbage"), ValueError("a slip")])
+def test_whatever_is_no_answer_is_a_failure(fleet: Fleet, error: Exception) -> None:
+    calls(fleet.process(), LIMITS.minimum_calls, error)
+    assert fleet.state() is State.OPEN
+
+
+@pytest.mark.parametrize("error", [CommandRefused("no"), KeyExpired("x"), None])
+def test_an_answer_is_a_success_whatever_it_says(fleet: Fleet, error: Exception | None) -> None:
+    calls(fleet.process(), 200, error)
+    assert fleet.state() is State.CLOSED
+
+
+def test_slow_answers_open_it_too(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    fleet.seconds += 10
+    calls(breakers, LIMITS.minimum_calls, elapsed_s=LIMITS.slow_s)
+    assert fleet.state() is State.OPEN
+
+
+def test_the_attempts_that_an_outage_used_up_are_given_back_now_and_a_moment_later(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    began = fleet.now()
+    for number in range(LIMITS.minimum_calls):
+        breakers.report("payment", run(number), DOWN, 0.0)
+        fleet.seconds += 0.1
+    ((steps, since),) = fleet.forgiven
+    assert set(steps) == {Step.AUTHORIZE, Step.CAPTURE, Step.VOID}
+    assert began - timedelta(seconds=10) < since <= began
+    fleet.seconds += 2.5
+    breakers.refresh()
+    assert fleet.forgiven == [(steps, since)] * 2
+
+
+def test_only_the_process_that_opened_it_gives_back_attempts(fleet: Fleet) -> None:
+    one, other = fleet.process("one"), fleet.process("other")
+    for number in range(LIMITS.minimum_calls):
+        for breakers in (one, other):
+            breakers.report("payment", run(number), DOWN, 0.0)
+    assert len(fleet.forgiven) == 1
+
+
+def test_half_open_only_runs_with_a_permit_are_let_through(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    open_it(fleet, breakers)
+    assert half_open(fleet, breakers) == LIMITS.permits
+    for number in range(LIMITS.permits):
+        breakers.admit("payment", run(number))
+    with pytest.raises(BreakerOpen):
+        breakers.admit("payment", run(99))
+
+
+def test_successful_probes_let_the_backlog_go_at_a_bounded_rate(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    fleet.backlog = 1000
+    open_it(fleet, breakers)
+    half_open(fleet, breakers)
+    calls(breakers, 2)
+    assert fleet.state() is State.RECOVERING
+    fleet.seconds += 1.0
+    assert breakers.grant("payment", 100) == 1
+    breakers.admit("payment", run(7))
+    with pytest.raises(BreakerOpen):
+        breakers.admit("payment", run(8))
+
+
+def test_failed_probes_open_it_again(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    open_it(fleet, breakers)
+    half_open(fleet, breakers)
+    calls(breakers, 2, DOWN)
+    assert fleet.state() is State.OPEN
+    assert breakers.grant("payment", 10) == 0
+
+
+def test_a_slow_probe_is_a_failed_probe(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    open_it(fleet, breakers)
+    half_open(fleet, breakers)
+    calls(breakers, 2, elapsed_s=5.0)
+    assert fleet.state() is State.OPEN
+
+
+def test_an_answer_from_before_says_nothing_about_now(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    fleet.backlog = 1000
+    open_it(fleet, breakers)
+    half_open(fleet, breakers)
+    calls(breakers, 2)
+    fleet.seconds += 1.0
+    for number in range(100):
+        breakers.report("payment", run(number), DOWN, 1.5)
+    assert fleet.state() is State.RECOVERING
+
+
+def test_permits_for_which_no_run_was_found_can_be_used_by_others(fleet: Fleet) -> None:
+    one, other = fleet.process("one"), fleet.process("other")
+    open_it(fleet, one)
+    assert half_open(fleet, one) == 3
+    one.give_back("payment", 2)
+    other.refresh()
+    assert other.grant("payment", 10) == 2
+
+
+def test_it_closes_when_nothing_waits_any_more(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    fleet.backlog = 1000
+    open_it(fleet, breakers)
+    half_open(fleet, breakers)
+    calls(breakers, 2)
+    fleet.seconds += 1.0
+    breakers.refresh()
+    assert fleet.state() is State.RECOVERING
+    fleet.backlog = 0
+    fleet.seconds += 1.0
+    breakers.refresh()
+    assert breakers.limited() == frozenset()
+
+
+def test_a_named_pause_holds_the_whole_fleet(fleet: Fleet) -> None:
+    one, other = fleet.process("one"), fleet.process("other")
+    fleet.backlog = 100
+    calls(one, 1, RateLimited("status 429", retry_after_s=120.0))
+    fleet.seconds += 119.0
+    other.refresh()
+    assert other.limited() == {"payment"}
+    assert other.grant("payment", 10) == 0
+    with pytest.raises(BreakerOpen):
+        other.admit("payment", run())
+    fleet.seconds += 2.0
+    other.refresh()
+    assert other.grant("payment", 10) == 1
+    assert fleet.forgiven == []
+
+
+def test_a_probe_that_is_asked_to_pause_proves_nothing(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    open_it(fleet, breakers)
+    assert half_open(fleet, breakers) == 3
+    calls(breakers, 1, RateLimited("status 429", retry_after_s=60.0))
+    fleet.seconds += 61.0
+    breakers.refresh()
+    assert breakers.grant("payment", 10) == 3
+
+
+def test_the_rate_that_is_normal_is_learnt_while_closed(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    fleet.backlog = 10_000
+    for _ in range(200):
+        calls(breakers, 10)
+        fleet.seconds += 0.1
+        breakers.refresh()
+    open_it(fleet, breakers)
+    half_open(fleet, breakers)
+    calls(breakers, 2)
+    fleet.seconds += 1.0
+    assert breakers.grant("payment", 1000) == pytest.approx(100 * 1.3 * LIMITS.burst_s, abs=1)
+
+
+def test_without_the_store_local_limits_go_on(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    fleet.away = True
+    fleet.seconds += 1.0
+    breakers.refresh()
+    calls(breakers, LIMITS.minimum_calls, DOWN)
+    with pytest.raises(BreakerOpen):
+        breakers.admit("payment", run())
+    assert half_open(fleet, breakers) == LIMITS.permits
+
+
+def test_what_opened_while_the_store_was_away_is_told_to_it(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    fleet.away = True
+    for number in range(LIMITS.minimum_calls):
+        breakers.report("payment", run(number), DOWN, 0.0)
+    fleet.away = False
+    fleet.seconds += 0.5
+    breakers.refresh()
+    assert fleet.state() is State.OPEN
+
+
+def test_the_store_is_right_about_what_only_we_believed(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    fleet.away = True
+    calls(breakers, 1, RateLimited("status 429", retry_after_s=600.0))
+    assert breakers.limited() == {"payment"}
+    fleet.away = False
+    fleet.seconds += 0.5
+    breakers.refresh()
+    assert breakers.limited() == frozenset()
+
+
+def test_every_transition_is_logged_by_who_made_it_and_by_who_learns_of_it(fleet: Fleet) -> None:
+    one, other = fleet.process("one"), fleet.process("other")
+    for breakers in (one, other):
+        with capture_logs() as logs:
+            if breakers is one:
+                open_it(fleet, one)
+            fleet.seconds += 0.5
+            breakers.refresh()
+        (entry,) = [entry for entry in logs if entry["event"] == "breaker"]
+        told: dict[str, Any] = {key: entry[key] for key in ("dependency", "before", "after", "reason")}
+        assert told == {
+            "dependency": "payment",
+            "before": "closed",
+            "after": "open",
+            "reason": "20 of the last 20 calls failed",
+        }
+
+
+def test_trouble_with_the_store_is_logged_once(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    fleet.away = True
+    with capture_logs() as logs:
+        for _ in range(5):
+            fleet.seconds += 1.0
+            breakers.refresh()
+    assert [entry["event"] for entry in logs] == ["breakers go on with local limits"]
+
+
+def test_a_dependency_without_a_breaker_is_never_limited(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    for number in range(100):
+        breakers.report("nobody", run(number), DOWN, 0.0)
+    breakers.admit("nobody", run())
+    assert breakers.grant("nobody", 7) == 7
