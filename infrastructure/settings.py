@@ -21,6 +21,7 @@ _ALIASES = {"DATABASE_URL": "database_url"}
 
 Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]{0,31}$")]
 
@@ -41,6 +42,9 @@ class Settings(BaseModel):
 
     database_url: SecretStr | None = Field(
         None, description="PostgreSQL 14 or newer; none: an own server in data_dir (extra `embedded`)"
+    )
+    direct_url: SecretStr | None = Field(
+        None, description="the same database past a connection pooler; for migrations, beacons, rebuilds and queues"
     )
     broker_url: SecretStr = Field(
         SecretStr("pgmq://"), description="pgmq:// (the same database), amqp://, amqps://, memory:// (one process)"
@@ -66,6 +70,27 @@ class Settings(BaseModel):
     attempts: Annotated[int, Field(ge=1, le=100)] = Field(8, description="tries of a run before it is a dead letter")
     backoff_s: Seconds = Field(0.5, description="ceiling of the first wait; it doubles, with full jitter")
     backoff_cap_s: Seconds = Field(60.0, description="ceiling of every wait")
+
+    breaker_failure_rate: Share = Field(
+        0.5, description="part of the last calls that fails before nobody calls any more"
+    )
+    breaker_minimum_calls: Count = Field(20, description="calls in the window before that part means anything")
+    breaker_window_s: Seconds = Field(30.0, description="how old a call may be that counts (the last 100 at most)")
+    breaker_slow_call_s: Seconds = Field(4.0, description="a call that takes so long is slow")
+    breaker_slow_rate: Share = Field(
+        0.8, description="part of the last calls that is slow before nobody calls any more"
+    )
+    breaker_open_s: Seconds = Field(2.0, description="the first wait before probes; it grows with every failure")
+    breaker_open_cap_s: Seconds = Field(30.0, description="ceiling of that wait")
+    breaker_probes: Annotated[int, Field(ge=1, le=100)] = Field(
+        3, description="probes at a time, of all workers together"
+    )
+    breaker_release_factor: Annotated[float, Field(ge=0.1, le=100)] = Field(
+        1.3, description="how fast waiting runs are released afterwards, in terms of the rate that was normal"
+    )
+    breaker_release_floor: Annotated[float, Field(ge=0.1, le=100_000)] = Field(
+        2.0, description="runs a second that are released at least"
+    )
 
     payment_answer_s: Seconds = Field(3 * 86_400.0, description="how long a customer may answer a declined payment")
     backorder_wait_s: Seconds = Field(30 * 86_400.0, description="how long an order waits for stock")

@@ -5,6 +5,7 @@ import socket
 from datetime import timedelta
 from pathlib import Path
 
+from domain.breaker import Limits
 from domain.process import Policy
 from domain.routing import Warehouse
 from domain.work import Step
@@ -27,6 +28,24 @@ def worker_settings(settings: Settings, name: str, steps: frozenset[Step] = froz
         policy=policy(settings),
         retry=RetryPolicy(attempts=settings.attempts, base_s=settings.backoff_s, cap_s=settings.backoff_cap_s),
         warehouses=warehouses(settings),
+    )
+
+
+def breaker_limits(settings: Settings) -> Limits:
+    """The breakers' thresholds; a permit outlives the longest call, which may be an inquiry and an act."""
+    return Limits(
+        failure_rate=settings.breaker_failure_rate,
+        minimum_calls=settings.breaker_minimum_calls,
+        window_calls=max(100, settings.breaker_minimum_calls),
+        window_s=settings.breaker_window_s,
+        slow_s=settings.breaker_slow_call_s,
+        slow_rate=settings.breaker_slow_rate,
+        open_s=settings.breaker_open_s,
+        open_cap_s=max(settings.breaker_open_s, settings.breaker_open_cap_s),
+        permits=settings.breaker_probes,
+        permit_s=3 * settings.call_deadline_s,
+        release_factor=settings.breaker_release_factor,
+        release_floor=settings.breaker_release_floor,
     )
 
 
