@@ -77,6 +77,10 @@ class KeyExpired(Poison):
     """The other side knows nothing of the key and keeps keys no longer than that: it never happened, or it was forgotten."""
 
 
+class Incident(Poison):
+    """The other side did something else than it was asked, such as another amount: no program may go on from there."""
+
+
 @dataclass
 class UndecodableMessage(Poison):
     """A message whose bytes are not what this program reads."""

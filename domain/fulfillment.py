@@ -13,6 +13,7 @@ from typing import Literal, assert_never
 from domain.decider import Decider
 from domain.errors import CommandRefused
 from domain.fulfillment_events import (
+    CallNotDone,
     Delivered,
     FulfillmentCreated,
     FulfillmentEvent,
@@ -32,6 +33,7 @@ from domain.values import Money, Units
 __all__ = [
     "DECIDER",
     "Call",
+    "CallNotDone",
     "Create",
     "Delivered",
     "Fulfillment",
@@ -53,6 +55,7 @@ __all__ = [
     "RecordLabel",
     "RecordLabelRefund",
     "RecordLabelRefused",
+    "RecordNotDone",
     "StandDown",
     "StartHandOver",
     "StartLabel",
@@ -136,6 +139,13 @@ class RecordLabelRefund:
     refused: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordNotDone:
+    """The open call did not happen; a person says so."""
+
+    at: datetime
+
+
 FulfillmentCommand = (
     Create
     | StartLabel
@@ -148,6 +158,7 @@ FulfillmentCommand = (
     | StandDown
     | StartLabelRefund
     | RecordLabelRefund
+    | RecordNotDone
 )
 
 Call = Literal["label", "hand_over", "refund_label"]
@@ -160,12 +171,14 @@ class Fulfillment:
     created: FulfillmentCreated | None = None
     open: Call | None = None
     open_key: str = ""
+    open_since: datetime | None = None
     labels: int = 0
     tracking: str | None = None
     hand_overs: int = 0
     handed_over: bool = False
     delivered: bool = False
     stood_down: bool = False
+    label_refunds: int = 0
     label_refund: Literal["done", "refused"] | None = None
 
     def past_pivot(self) -> bool:
@@ -194,6 +207,8 @@ def decide(command: FulfillmentCommand, fulfillment: Fulfillment) -> Sequence[Fu
             return _stand_down(command, fulfillment)
         case RecordLabelRefund():
             return _record_label_refund(command, fulfillment)
+        case RecordNotDone(at=at):
+            return [CallNotDone(key=fulfillment.open_key, at=at)] if fulfillment.open else []
         case _:
             assert_never(command)
 
@@ -203,24 +218,22 @@ def evolve(fulfillment: Fulfillment, event: FulfillmentEvent) -> Fulfillment:  #
     match event:
         case FulfillmentCreated():
             return replace(fulfillment, created=event)
-        case LabelStarted(key=key, ordinal=ordinal):
-            return replace(fulfillment, open="label", open_key=key, labels=ordinal)
+        case LabelStarted(key=key, ordinal=ordinal, at=at):
+            return replace(fulfillment, open="label", open_key=key, open_since=at, labels=ordinal)
         case LabelPurchased():
             return replace(fulfillment, open=None, tracking=event.tracking)
-        case LabelFailed():
+        case LabelFailed() | HandOverRefused() | CallNotDone():
             return replace(fulfillment, open=None)
-        case HandOverStarted(key=key, ordinal=ordinal):
-            return replace(fulfillment, open="hand_over", open_key=key, hand_overs=ordinal)
-        case HandOverRefused():
-            return replace(fulfillment, open=None)
+        case HandOverStarted(key=key, ordinal=ordinal, at=at):
+            return replace(fulfillment, open="hand_over", open_key=key, open_since=at, hand_overs=ordinal)
         case HandedOver():
             return replace(fulfillment, open=None, handed_over=True)
         case Delivered():
             return replace(fulfillment, delivered=True)
         case StoodDown():
             return replace(fulfillment, stood_down=True)
-        case LabelRefundStarted(key=key):
-            return replace(fulfillment, open="refund_label", open_key=key)
+        case LabelRefundStarted(key=key, ordinal=ordinal, at=at):
+            return replace(fulfillment, open="refund_label", open_key=key, open_since=at, label_refunds=ordinal)
         case LabelRefunded():
             return replace(fulfillment, open=None, label_refund="done")
         case LabelRefundFailed():
@@ -252,7 +265,9 @@ def _start(
     identity = fulfillment.created.fulfillment_id if fulfillment.created else ""
     if isinstance(command, StartLabelRefund):
         owed = fulfillment.stood_down and fulfillment.tracking and not fulfillment.label_refund
-        return [LabelRefundStarted(key=f"{identity}:label-refund", at=command.at)] if owed else []
+        ordinal = fulfillment.label_refunds + 1
+        refund = LabelRefundStarted(key=f"{identity}:label-refund:{ordinal}", ordinal=ordinal, at=command.at)
+        return [refund] if owed else []
     if fulfillment.stood_down:
         raise CommandRefused("the fulfillment was stood down")
     if isinstance(command, StartLabel):

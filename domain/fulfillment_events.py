@@ -74,6 +74,7 @@ class StoodDown:
 class LabelRefundStarted:
     key: str
     at: datetime
+    ordinal: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +87,14 @@ class LabelRefunded:
 class LabelRefundFailed:
     key: str
     code: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallNotDone:
+    """A person found out that what the carrier was asked for never happened: it may be asked again, under the next ordinal."""
+
+    key: str
     at: datetime
 
 
@@ -102,4 +111,5 @@ FulfillmentEvent = (
     | LabelRefundStarted
     | LabelRefunded
     | LabelRefundFailed
+    | CallNotDone
 )

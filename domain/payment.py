@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Literal, assert_never
 
 from domain.decider import Decider
-from domain.errors import CommandRefused
+from domain.errors import CommandRefused, Incident
 from domain.payment_events import (
     AuthorizationDeclined,
     AuthorizationStarted,
@@ -19,6 +19,7 @@ from domain.payment_events import (
     CaptureFailed,
     CaptureStarted,
     Operation,
+    OperationNotDone,
     OutcomeUnknown,
     PaymentEvent,
     Voided,
@@ -37,6 +38,7 @@ __all__ = [
     "Captured",
     "OpenOperation",
     "Operation",
+    "OperationNotDone",
     "OutcomeUnknown",
     "Payment",
     "PaymentCommand",
@@ -45,6 +47,7 @@ __all__ = [
     "RecordCaptureRefused",
     "RecordCaptured",
     "RecordDeclined",
+    "RecordNotDone",
     "RecordUnknown",
     "RecordVoidRefused",
     "RecordVoided",
@@ -132,8 +135,15 @@ class RecordUnknown:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordNotDone:
+    """The open operation did not happen; a person says so."""
+
+    at: datetime
+
+
 _Result = RecordAuthorized | RecordDeclined | RecordCaptured | RecordCaptureRefused | RecordVoided | RecordVoidRefused
-PaymentCommand = StartAuthorization | StartCapture | StartVoid | RecordUnknown | _Result
+PaymentCommand = StartAuthorization | StartCapture | StartVoid | RecordUnknown | RecordNotDone | _Result
 
 
 # --- state ---
@@ -146,6 +156,7 @@ class OpenOperation:
     operation: Operation
     key: str
     ordinal: int
+    started_at: datetime
     amount: Money | None = None
     fulfillment_id: str | None = None
     unknown: bool = False
@@ -189,12 +200,10 @@ def decide(command: PaymentCommand, payment: Payment) -> Sequence[PaymentEvent]:
         case StartVoid():
             return _start_void(command, payment)
         case RecordUnknown():
-            operation = payment.open
-            if operation is None or operation.unknown:
-                return []
-            return [
-                OutcomeUnknown(key=operation.key, operation=operation.operation, reason=command.reason, at=command.at)
-            ]
+            return _record_unknown(command, payment)
+        case RecordNotDone():
+            some = payment.open
+            return [OperationNotDone(key=some.key, operation=some.operation, at=command.at)] if some else []
         case _:
             return _record(command, payment)
 
@@ -202,8 +211,8 @@ def decide(command: PaymentCommand, payment: Payment) -> Sequence[PaymentEvent]:
 def evolve(payment: Payment, event: PaymentEvent) -> Payment:  # noqa: C901, PLR0911, PLR0912 - one flat case an event
     """The payment after one event."""
     match event:
-        case AuthorizationStarted(key=key, ordinal=ordinal, amount=amount):
-            operation = OpenOperation(operation="authorize", key=key, ordinal=ordinal, amount=amount)
+        case AuthorizationStarted(key=key, ordinal=ordinal, amount=amount, at=at):
+            operation = OpenOperation(operation="authorize", key=key, ordinal=ordinal, amount=amount, started_at=at)
             return replace(payment, open=operation, authorizations=ordinal, declined=None)
         case Authorized():
             return replace(
@@ -211,9 +220,14 @@ def evolve(payment: Payment, event: PaymentEvent) -> Payment:  # noqa: C901, PLR
             )
         case AuthorizationDeclined():
             return replace(payment, open=None, declined=event.kind)
-        case CaptureStarted(key=key, ordinal=ordinal, amount=amount, fulfillment_id=fulfillment_id):
+        case CaptureStarted(key=key, ordinal=ordinal, amount=amount, fulfillment_id=fulfillment_id, at=at):
             operation = OpenOperation(
-                operation="capture", key=key, ordinal=ordinal, amount=amount, fulfillment_id=fulfillment_id
+                operation="capture",
+                key=key,
+                ordinal=ordinal,
+                amount=amount,
+                fulfillment_id=fulfillment_id,
+                started_at=at,
             )
             failed = {key: code for key, code in payment.capture_failed.items() if key != fulfillment_id}
             captures = {**payment.captures, fulfillment_id: ordinal}
@@ -223,12 +237,15 @@ def evolve(payment: Payment, event: PaymentEvent) -> Payment:  # noqa: C901, PLR
         case CaptureFailed():
             failed = {**payment.capture_failed, event.fulfillment_id: event.code}
             return replace(payment, open=None, capture_failed=failed)
-        case VoidStarted(key=key, ordinal=ordinal):
-            return replace(payment, open=OpenOperation(operation="void", key=key, ordinal=ordinal), voids=ordinal)
+        case VoidStarted(key=key, ordinal=ordinal, at=at):
+            operation = OpenOperation(operation="void", key=key, ordinal=ordinal, started_at=at)
+            return replace(payment, open=operation, voids=ordinal)
         case Voided():
             return replace(payment, open=None, voided=event.amount)
         case VoidFailed():
             return replace(payment, open=None, void_failed=event.code)
+        case OperationNotDone():
+            return replace(payment, open=None)
         case OutcomeUnknown():
             return replace(payment, open=replace(payment.open, unknown=True) if payment.open else None)
         case _:
@@ -278,6 +295,13 @@ def _start_void(command: StartVoid, payment: Payment) -> Sequence[PaymentEvent]:
     return [VoidStarted(key=f"{command.order_id}:void:{ordinal}", ordinal=ordinal, at=command.at)]
 
 
+def _record_unknown(command: RecordUnknown, payment: Payment) -> Sequence[PaymentEvent]:
+    some = payment.open
+    if some is None or some.unknown:
+        return []
+    return [OutcomeUnknown(key=some.key, operation=some.operation, reason=command.reason, at=command.at)]
+
+
 def _record(command: _Result, payment: Payment) -> Sequence[PaymentEvent]:
     """The result of the open operation; a result of anything else has been recorded before."""
     operation = payment.open
@@ -299,7 +323,7 @@ def _record_authorization(command: _Result, operation: OpenOperation) -> Sequenc
     match command:
         case RecordAuthorized(reference=reference, amount=amount, expires_at=expires_at, at=at):
             if amount != operation.amount:
-                raise CommandRefused("the gateway authorized another amount than was asked", field="amount")
+                raise _another_amount("authorized", amount, operation)
             return [Authorized(key=key, reference=reference, amount=amount, expires_at=expires_at, at=at)]
         case RecordDeclined(code=code, hard=hard, at=at):
             return [AuthorizationDeclined(key=key, code=code, kind="hard" if hard else "soft", at=at)]
@@ -312,12 +336,20 @@ def _record_capture(command: _Result, operation: OpenOperation) -> Sequence[Paym
     match command:
         case RecordCaptured(fulfillment_id=identity, reference=reference, amount=amount, at=at) if identity == parcel:
             if amount != operation.amount:
-                raise CommandRefused("the gateway captured another amount than was asked", field="amount")
+                raise _another_amount("captured", amount, operation)
             return [Captured(key=key, fulfillment_id=identity, reference=reference, amount=amount, at=at)]
         case RecordCaptureRefused(fulfillment_id=identity, code=code, at=at) if identity == parcel:
             return [CaptureFailed(key=key, fulfillment_id=identity, code=code, at=at)]
         case _:
             return []
+
+
+def _another_amount(done: str, amount: Money, operation: OpenOperation) -> Incident:
+    asked = f"{operation.amount.amount} {operation.amount.currency}" if operation.amount else "nothing"
+    return Incident(
+        f"the gateway says that it {done} another amount than was asked: "
+        f"{amount.amount} {amount.currency} instead of {asked} (minor units, key {operation.key})"
+    )
 
 
 def _record_void(command: _Result, operation: OpenOperation, payment: Payment) -> Sequence[PaymentEvent]:

@@ -92,6 +92,15 @@ class OutcomeUnknown:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationNotDone:
+    """A person found out that the open operation never happened: it may be begun again, under the next ordinal."""
+
+    key: str
+    operation: Operation
+    at: datetime
+
+
 PaymentEvent = (
     AuthorizationStarted
     | Authorized
@@ -103,4 +112,5 @@ PaymentEvent = (
     | Voided
     | VoidFailed
     | OutcomeUnknown
+    | OperationNotDone
 )

@@ -83,11 +83,22 @@ class Template:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """Durations of the process's timers."""
+    """Durations of the process's timers.
+
+    `key_window`: how long the gateways are sure to remember an idempotency key. The last tenth of it is a margin for what happens
+    between our decision and their clock, so a call is never made, only asked about, once nine tenths have passed. `authorization_life` is
+    assumed of an authorization that only a person knows of.
+    """
 
     backorder_recheck: timedelta = timedelta(hours=1)
     backorder_wait: timedelta = timedelta(days=30)
     payment_answer: timedelta = timedelta(days=3)
+    key_window: timedelta = timedelta(hours=24)
+    authorization_life: timedelta = timedelta(days=7)
+
+    def may_act(self, since: datetime, now: datetime) -> bool:
+        """The gateway is sure to recognize a key that was first used at or after `since`, so a repeat is no second act."""
+        return now - since < self.key_window * 0.9
 
 
 def react(view: OrderView, policy: Policy) -> frozenset[Want]:
@@ -217,7 +228,7 @@ def _parcels(view: OrderView) -> Iterator[Want]:
     blocked = bool(view.order.holds or view.order.cancelling or unknown)
     for number, parcel in view.fulfillments.items():
         if parcel.open:
-            ordinals = {"label": parcel.labels, "hand_over": parcel.hand_overs, "refund_label": 1}
+            ordinals = {"label": parcel.labels, "hand_over": parcel.hand_overs, "refund_label": parcel.label_refunds}
             yield _want(view, Step(parcel.open), number, ordinals[parcel.open])
         elif parcel.stood_down or parcel.handed_over:
             yield from _after_work(view, number, parcel)
@@ -230,7 +241,7 @@ def _parcels(view: OrderView) -> Iterator[Want]:
 def _after_work(view: OrderView, number: int, parcel: Fulfillment) -> Iterator[Want]:
     """The refund of a label that is not needed any more; the way to the customer."""
     if _owes_label(parcel):
-        yield _want(view, Step.REFUND_LABEL, number)
+        yield _want(view, Step.REFUND_LABEL, number, parcel.label_refunds + 1)
     if parcel.handed_over and not parcel.delivered:
         yield _want(view, Step.DELIVER, number)
 

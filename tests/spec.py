@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import pytest
 
 from domain.decider import Decider
-from domain.errors import CommandRefused
+from domain.errors import CommandRefused, Incident
 
 C = TypeVar("C")
 S = TypeVar("S")
@@ -45,6 +45,11 @@ class Spec(Generic[C, S, E]):
     def then_refused(self, reason: str) -> None:
         """The rules forbid it."""
         with pytest.raises(CommandRefused, match=reason):
+            self._decided()
+
+    def then_incident(self, reason: str) -> None:
+        """The other side did something else than it was asked."""
+        with pytest.raises(Incident, match=reason):
             self._decided()
 
     def state(self) -> S:

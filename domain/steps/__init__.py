@@ -17,6 +17,7 @@ from domain import process as processes
 from domain.process import OrderView
 from domain.routing import Warehouse
 from domain.steps import ends, money, parcels, planning
+from domain.steps.conclusion import by_hand, can_conclude, is_payment
 from domain.steps.parcels import tracking_interval
 from domain.steps.turn import Changes, Context, StockBook, StreamEvent, Turn, nonsense, on_payment, parcel_stock
 from domain.work import Run, RunKey, Step
@@ -28,6 +29,8 @@ __all__ = [
     "StreamEvent",
     "Turn",
     "begin",
+    "by_hand",
+    "can_conclude",
     "conclude",
     "stock_to_begin",
     "stock_to_conclude",
@@ -50,7 +53,7 @@ def conclude(view: OrderView, run: Run, answer: outside.Answer, context: Context
 
 def unknown(view: OrderView, run: Run, reason: str, now: datetime) -> Turn:
     """The outside may have acted and did not say: record it where money is concerned."""
-    if run.key.step not in (Step.AUTHORIZE, Step.CAPTURE, Step.VOID):
+    if not is_payment(run.key.step):
         return Turn()
     command = payments.RecordUnknown(reason=reason, at=now)
     return Turn(changes=on_payment(view, command))

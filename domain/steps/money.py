@@ -4,6 +4,8 @@ Each is `begin` (record the intent, name the request) and `conclude` (record the
 already asks for an inquiry instead of a second try. Where nothing is to be paid, nothing is asked: gateways refuse an amount of 0.
 """
 
+from datetime import datetime
+
 from domain import order as orders
 from domain import outside
 from domain import payment as payments
@@ -11,7 +13,7 @@ from domain import process as processes
 from domain.order import CancelReason, HoldReason, PlaceHold
 from domain.pricing import parcel_value, value_handed_over
 from domain.process import OrderView
-from domain.steps.turn import Changes, Context, Turn, accepted, held_by, nonsense, on_order, on_payment
+from domain.steps.turn import Changes, Context, Turn, accepted, ask, held_by, nonsense, on_order, on_payment
 from domain.work import RunKey
 
 
@@ -34,6 +36,10 @@ def conclude_risk(view: OrderView, key: RunKey, answer: outside.Answer, context:
     return Turn(changes=on_order(view, command))
 
 
+def _since(view: OrderView) -> datetime | None:
+    return view.payment.open.started_at if view.payment.open else None
+
+
 def begin_authorize(view: OrderView, key: RunKey, context: Context) -> Turn:
     placed = accepted(view)
     command = payments.StartAuthorization(order_id=key.order_id, amount=placed.total, at=context.now)
@@ -47,7 +53,7 @@ def begin_authorize(view: OrderView, key: RunKey, context: Context) -> Turn:
         amount=placed.total,
         token=placed.payment_token,
     )
-    return Turn(changes=changes, request=request, inquire=not changes)
+    return ask(changes, request, _since(view), context)
 
 
 def conclude_authorize(view: OrderView, key: RunKey, answer: outside.Answer, context: Context) -> Turn:
@@ -91,7 +97,7 @@ def begin_capture(view: OrderView, key: RunKey, context: Context) -> Turn:
     request = outside.CapturePayment(
         key=f"{identity}:capture:{key.ordinal}", authorization=view.payment.reference or "", amount=amount
     )
-    return Turn(changes=changes, request=request, inquire=not changes)
+    return ask(changes, request, _since(view), context)
 
 
 def conclude_capture(view: OrderView, key: RunKey, answer: outside.Answer, context: Context) -> Turn:
@@ -111,7 +117,7 @@ def conclude_capture(view: OrderView, key: RunKey, answer: outside.Answer, conte
 def begin_void(view: OrderView, key: RunKey, context: Context) -> Turn:
     changes = on_payment(view, payments.StartVoid(order_id=key.order_id, at=context.now))
     request = outside.VoidPayment(key=f"{key.order_id}:void:{key.ordinal}", authorization=view.payment.reference or "")
-    return Turn(changes=changes, request=request, inquire=not changes)
+    return ask(changes, request, _since(view), context)
 
 
 def conclude_void(view: OrderView, key: RunKey, answer: outside.Answer, context: Context) -> Turn:

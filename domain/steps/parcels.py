@@ -1,6 +1,6 @@
 """The steps of one parcel: label, hand-over, delivery, and the refund of a label that is not needed any more."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from domain import fulfillment as fulfillments
 from domain import outside
@@ -12,6 +12,7 @@ from domain.steps.turn import (
     Context,
     Turn,
     accepted,
+    ask,
     held_by,
     nonsense,
     on_fulfillment,
@@ -19,6 +20,11 @@ from domain.steps.turn import (
     parcel_stock,
 )
 from domain.work import RunKey
+
+
+def _since(view: OrderView, key: RunKey) -> datetime | None:
+    parcel = view.fulfillments[key.part]
+    return parcel.open_since if parcel.open else None
 
 
 def begin_label(view: OrderView, key: RunKey, context: Context) -> Turn:
@@ -32,7 +38,7 @@ def begin_label(view: OrderView, key: RunKey, context: Context) -> Turn:
         ship_to=accepted(view).ship_to,
         units=sum(units.quantity for units in created.units) if created else 0,
     )
-    return Turn(changes=changes, request=request, inquire=not changes)
+    return ask(changes, request, _since(view, key), context)
 
 
 def conclude_label(view: OrderView, key: RunKey, answer: outside.Answer, context: Context) -> Turn:
@@ -58,7 +64,7 @@ def begin_hand_over(view: OrderView, key: RunKey, context: Context) -> Turn:
     request = outside.HandOverParcel(
         key=f"{identity}:scan:{key.ordinal}", tracking=view.fulfillments[key.part].tracking or ""
     )
-    return Turn(changes=changes, request=request, inquire=not changes)
+    return ask(changes, request, _since(view, key), context)
 
 
 def conclude_hand_over(view: OrderView, key: RunKey, answer: outside.Answer, context: Context) -> Turn:
@@ -106,8 +112,8 @@ def begin_refund_label(view: OrderView, key: RunKey, context: Context) -> Turn:
     changes = on_fulfillment(view, key.part, fulfillments.StartLabelRefund(at=context.now))
     identity = processes.fulfillment_id(key.order_id, key.part)
     tracking = view.fulfillments[key.part].tracking or ""
-    request = outside.RefundLabel(key=f"{identity}:label-refund", tracking=tracking)
-    return Turn(changes=changes, request=request, inquire=not changes)
+    request = outside.RefundLabel(key=f"{identity}:label-refund:{key.ordinal}", tracking=tracking)
+    return ask(changes, request, _since(view, key), context)
 
 
 def conclude_refund_label(view: OrderView, key: RunKey, answer: outside.Answer, context: Context) -> Turn:

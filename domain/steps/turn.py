@@ -65,12 +65,23 @@ class Context:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """`inquire`: the request may have been made before, so ask what became of it first. `again_after`: look again later."""
+    """`inquire`: the request may have been made before, so ask what became of it first. `again_after`: look again later.
+
+    `act` False: only ask. The gateway may have forgotten the key by now, so making the request could do the same thing twice.
+    """
 
     changes: Changes = ()
     request: outside.Request | None = None
     inquire: bool = False
+    act: bool = True
     again_after: timedelta | None = None
+
+
+def ask(changes: Changes, request: outside.Request, since: datetime | None, context: Context) -> Turn:
+    """The turn of an operation: made at once if its intent is new (`changes`); inquired first if that was recorded at `since`."""
+    if changes or since is None:
+        return Turn(changes=changes, request=request, inquire=not changes)
+    return Turn(request=request, inquire=True, act=context.policy.may_act(since, context.now))
 
 
 def on_order(view: OrderView, *commands: orders.OrderCommand) -> Changes:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import assert_never
 
-from domain.errors import Poison
+from domain.errors import Incident, KeyExpired
 from domain.outside import (
     Answer,
     AssessRisk,
@@ -35,6 +35,7 @@ from domain.outside import (
     VoidPayment,
 )
 
+_REPEATABLE = (AssessRisk, NotifyCustomer, TrackParcel)
 _FITTING: dict[type[Request], tuple[type[Answer], ...]] = {
     AuthorizePayment: (PaymentAuthorized, PaymentDeclined),
     CapturePayment: (PaymentCaptured, Refused),
@@ -55,12 +56,19 @@ class OutsideWorld:
     mail: Notifier
     closing: tuple[Callable[[], None], ...] = ()
 
-    def call(self, request: Request, *, inquire_first: bool) -> Answer:
-        known = self.inquire(request) if inquire_first else None
-        return self._call(request) if known is None else known
+    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer:
+        """Without `act` it is only asked what became of the request: `KeyExpired` if nothing is known. A failed inquiry never acts."""
+        known = self.inquire(request) if inquire_first or not act else None
+        if known is not None:
+            return known
+        if act or isinstance(request, _REPEATABLE):
+            return self._call(request)
+        raise KeyExpired(
+            f"nothing is known of key {request.key}: it never happened, or it happened and the key is forgotten"
+        )
 
     def inquire(self, request: Request) -> Answer | None:
-        """What became of the request. None may also mean that its key was forgotten, so mind the age of the key before acting."""
+        """What became of the request. None may also mean that its key was forgotten."""
         match request:
             case AuthorizePayment() | CapturePayment() | VoidPayment():
                 return _fitting(request, self.payments.inquire(request.key))
@@ -120,4 +128,4 @@ def _fitting(
     """A key that turns out to belong to another kind of operation is a mix-up that nobody may build on."""
     if known is None or isinstance(known, _FITTING[type(request)]):
         return known
-    raise Poison(f"key {request.key} of {type(request).__name__} is known outside as {type(known).__name__}")
+    raise Incident(f"key {request.key} of {type(request).__name__} is known outside as {type(known).__name__}")

@@ -119,6 +119,9 @@ _WORDS: Mapping[type[Any], Callable[[Any], str]] = {
     payments.Voided: lambda event: f"{money(event.amount)} given back",
     payments.VoidFailed: lambda event: f"void refused ({event.code})",
     payments.OutcomeUnknown: lambda event: f"no answer about {event.operation}, key {event.key}",
+    payments.OperationNotDone: lambda event: (
+        f"{event.operation} did not happen, as a person found out, key {event.key}"
+    ),
     parcels.FulfillmentCreated: lambda event: f"{_units(event.units)} from {event.warehouse}",
     parcels.LabelStarted: lambda event: f"asks for a label, key {event.key}",
     parcels.LabelPurchased: lambda event: f"{event.carrier} {event.tracking}, costs {money(event.cost)}",
@@ -131,6 +134,7 @@ _WORDS: Mapping[type[Any], Callable[[Any], str]] = {
     parcels.LabelRefundStarted: lambda event: f"asks to refund the label, key {event.key}",
     parcels.LabelRefunded: lambda _event: "label refunded",
     parcels.LabelRefundFailed: lambda event: f"refund of the label refused ({event.code})",
+    parcels.CallNotDone: lambda event: f"did not happen, as a person found out, key {event.key}",
     processes.StepSucceeded: lambda event: f"{_step(event)} done",
     processes.StepFailed: lambda event: f"{_step(event)} given up after {_count(event.attempts, 'attempt')}",
     processes.StepRetried: lambda event: f"{_step(event)} tried again by hand",

@@ -28,6 +28,7 @@ ENDED = (
     payments.CaptureFailed,
     payments.Voided,
     payments.VoidFailed,
+    payments.OperationNotDone,
 )
 Log = Mapping[str, Sequence[object]]
 

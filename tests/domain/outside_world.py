@@ -7,6 +7,7 @@ from random import Random
 from domain import outside
 from domain.values import Money
 
+KEY_WINDOW = timedelta(hours=24)
 WITHOUT_INTENT = (outside.AssessRisk, outside.NotifyCustomer, outside.TrackParcel)
 
 
@@ -16,6 +17,7 @@ class OutsideWorld:
     def __init__(self) -> None:
         self.moody = True
         self.by_key: dict[str, outside.Answer] = {}
+        self.since: dict[str, datetime] = {}
         self.captured: dict[str, int] = {}
         self.voided: set[str] = set()
 
@@ -28,7 +30,18 @@ class OutsideWorld:
             return self._risk(chance)
         if request.key not in self.by_key:
             self.by_key[request.key] = self._act(request, chance, now)
+            self.since[request.key] = now
+        assert isinstance(request, outside.NotifyCustomer) or self._remembers(request.key, now), f"{request} acts twice"
         return self.by_key[request.key]
+
+    def inquire(self, request: outside.Request, now: datetime) -> outside.Answer | None:
+        """What is known of the key; a key is forgotten a day after its first use."""
+        if isinstance(request, WITHOUT_INTENT):
+            return None
+        return self.by_key.get(request.key) if self._remembers(request.key, now) else None
+
+    def _remembers(self, key: str, now: datetime) -> bool:
+        return key in self.since and now - self.since[key] < KEY_WINDOW
 
     def _risk(self, chance: Random) -> outside.RiskVerdict:
         roll = chance.random() if self.moody else 0

@@ -4,7 +4,7 @@ It does what the shell does and no more: it takes a run that `react` wants, begi
 the conclusion. Between any two of these it may be killed, and anybody may command. What it appends it checks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -31,7 +31,12 @@ class Call:
     """A request under way: the run is claimed, its intent recorded, the answer not there yet."""
 
     run: Run
-    request: outside.Request
+    turn: steps.Turn
+
+    @property
+    def request(self) -> outside.Request:
+        assert self.turn.request is not None
+        return self.turn.request
 
 
 @dataclass
@@ -79,12 +84,16 @@ class Pipeline:
             self._must_be_over(key, turn)
             return
         self._check_intent(key, turn, lost)
-        self.calls[key] = Call(run, turn.request)
+        self.calls[key] = Call(run, turn)
 
     def conclude(self, key: RunKey, *, lost: bool = False) -> None:
-        """The outside acts; its answer is heard, or lost."""
+        """The outside acts, unless it may only be asked and knows nothing; its answer is heard, or lost."""
         call = self.calls.pop(key)
-        answer = self.world.ask(call.request, self.chance, self.now)
+        answer = self.world.inquire(call.request, self.now) if call.turn.inquire else None
+        if answer is None and not call.turn.act:
+            self.give_up(key)
+            return
+        answer = answer or self.world.ask(call.request, self.chance, self.now)
         view = self.views[key.order_id]
         if lost:
             self._append(key.order_id, steps.unknown(view, call.run, "timed out", self.now))
@@ -100,7 +109,8 @@ class Pipeline:
     def kill(self) -> None:
         """Every worker is gone, some of them between the act of the outside and its answer."""
         for call in self.calls.values():
-            if self.chance.random() < 0.5:
+            known = self.world.inquire(call.request, self.now) if call.turn.inquire else None
+            if known is None and call.turn.act and self.chance.random() < 0.5:
                 self.world.ask(call.request, self.chance, self.now)
         self.calls.clear()
 
@@ -116,11 +126,38 @@ class Pipeline:
     def retry_the_dead(self) -> None:
         """A person has mended the cause."""
         for key in sorted(self.dead, key=str):
-            again = processes.StepRetried(
-                step=key.step, part=key.part, ordinal=key.ordinal, by="ann", note="", at=self.now
-            )
-            self._append_to(key.order_id, processes.process_stream(key.order_id), [again])
+            self._decide(processes.StepRetried, key)
         self.dead.clear()
+
+    def discard(self, key: RunKey) -> None:
+        """A person does not want the run tried again; nobody who retries the others retries it."""
+        self._decide(processes.StepDiscarded, key)
+
+    def restore(self, key: RunKey) -> None:
+        """The person has thought better of it."""
+        self._decide(processes.StepRestored, key)
+
+    def attend(self) -> None:
+        """A person goes through the list: what may have happened is looked up and concluded, all else is tried again."""
+        for key in sorted(self.dead, key=str):
+            self.conclude_by_hand(key)
+        self.retry_the_dead()
+
+    def _decide(self, kind: Callable[..., processes.ProcessEvent], key: RunKey) -> None:
+        event = kind(step=key.step, part=key.part, ordinal=key.ordinal, by="ann", note="", at=self.now)
+        self._append_to(key.order_id, processes.process_stream(key.order_id), [event])
+
+    def conclude_by_hand(self, key: RunKey) -> None:
+        """A person has looked into the books of the other side, which are never forgotten, and tells what became of it."""
+        view = self.views[key.order_id]
+        if not steps.can_conclude(view, key) or key.step is Step.DELIVER:
+            return
+        answer = self.world.by_key.get(open_key(view, key))
+        happened = answer is not None and not isinstance(answer, outside.Refused | outside.PaymentDeclined)
+        needed = steps.stock_to_conclude(view, key)
+        self._append(key.order_id, steps.by_hand(view, key, happened, reference_of(answer), self._context(needed)))
+        self._must_be_over(key, steps.Turn())
+        self.dead.discard(key)
 
     def _check_intent(self, key: RunKey, turn: steps.Turn, lost: Call | None) -> None:
         """What may have been asked before is inquired; what is begun again changes nothing and asks the same."""
@@ -129,11 +166,12 @@ class Pipeline:
         assert turn.request is not None
         assert not isinstance(turn.request, WITHOUT_INTENT)
         assert turn.inquire or turn.request.key not in self.world.by_key, f"{key} is asked twice"
+        assert turn.inquire or turn.act, f"{key}: only asked, and not even that"
         if lost is not None:
             assert turn.inquire, f"{key}: a former holder may have asked"
         view = self.views[key.order_id]
         again = steps.begin(view, Run(key, 2, 2), self._context(set()))
-        assert again == steps.Turn(request=turn.request, inquire=True)
+        assert again == steps.Turn(request=turn.request, inquire=True, act=turn.act)
         assert key in {want.key for want in self.wants(key.order_id)}, f"{key}: a recorded intent is not wanted"
 
     def _must_be_over(self, key: RunKey, turn: steps.Turn) -> None:
@@ -216,8 +254,14 @@ class Pipeline:
                 return
             self.check()
 
+    def wait(self, hours: int) -> None:
+        """Time passes. No call takes hours: those under way are lost, or rather their workers are."""
+        if hours > 1:
+            self.kill()
+        self.now += timedelta(hours=hours)
+
     def settle(self) -> None:
-        """Work until there is none, letting the timers fire; a pipeline that does not come to rest is broken."""
+        """Work until there is none, following the parcels; a pipeline that does not come to rest is broken."""
         for _ in range(2000):
             if not self.calls and not self.all_due():
                 if not self._pass_time():
@@ -239,7 +283,7 @@ class Pipeline:
             check_order(view, self.log)
             if not view.order.to_plan():
                 assert RunKey(order_id, Step.RISK) not in {want.key for want in self.wants(order_id)}
-            assert not is_stuck(view, self.policy), f"{order_id} is open and nothing will move it"
+            assert not is_stuck(view, self.policy) or view.process.discarded, f"{order_id} is open and nothing will move it"
             assert self.wants(order_id) == react(refold(order_id, self.log), self.policy), (
                 "wants are not a function of the events"
             )
@@ -258,4 +302,15 @@ def refold(order_id: str, log: dict[str, list[object]]) -> OrderView:
     return view
 
 
-DAY = timedelta(days=1)
+def open_key(view: OrderView, key: RunKey) -> str:
+    """The idempotency key of the operation of a run."""
+    parcel = view.fulfillments.get(key.part)
+    if parcel and parcel.open == key.step:
+        return parcel.open_key
+    return view.payment.open.key if view.payment.open else ""
+
+
+def reference_of(answer: object) -> str:
+    """What the other side calls its act."""
+    names = ("reference", "tracking", "scan_id")
+    return next((getattr(answer, name) for name in names if hasattr(answer, name)), "")

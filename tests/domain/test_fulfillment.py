@@ -30,7 +30,7 @@ DELIVER = fulfillments.RecordDelivered(at=LATER)
 STAND_DOWN = fulfillments.StandDown(reason="cancelled", at=LATER)
 STOOD_DOWN = fulfillments.StoodDown(reason="cancelled", at=LATER)
 START_REFUND = fulfillments.StartLabelRefund(at=LATER)
-REFUND_STARTED = fulfillments.LabelRefundStarted(key="o1+1:label-refund", at=LATER)
+REFUND_STARTED = fulfillments.LabelRefundStarted(key="o1+1:label-refund:1", at=LATER)
 REFUNDED = fulfillments.RecordLabelRefund(at=LATER)
 READY = (CREATED, LABEL_STARTED, LABELLED)
 
@@ -106,7 +106,7 @@ def test_a_parcel_that_was_stood_down_goes_nowhere(command: fulfillments.Fulfill
 
 def test_the_label_of_a_parcel_that_was_stood_down_is_refunded() -> None:
     PARCEL.given(*READY, STOOD_DOWN).when(START_REFUND).then(REFUND_STARTED)
-    done = fulfillments.LabelRefunded(key="o1+1:label-refund", at=LATER)
+    done = fulfillments.LabelRefunded(key="o1+1:label-refund:1", at=LATER)
     PARCEL.given(*READY, STOOD_DOWN, REFUND_STARTED).when(REFUNDED).then(done)
 
 

@@ -46,7 +46,7 @@ def test_what_is_authorized_is_not_authorized_again() -> None:
 
 
 def test_a_gateway_that_authorizes_another_amount_is_not_believed() -> None:
-    PAYMENT.given(STARTED).when(replace(GRANTED, amount=eur(999))).then_refused("another amount")
+    PAYMENT.given(STARTED).when(replace(GRANTED, amount=eur(999))).then_incident("another amount")
 
 
 def test_after_a_soft_decline_the_next_try_has_the_next_key() -> None:
@@ -79,7 +79,7 @@ def test_no_more_is_captured_than_was_handed_over() -> None:
 
 
 def test_a_gateway_that_captures_another_amount_is_not_believed() -> None:
-    PAYMENT.given(STARTED, AUTHORIZED, CAPTURE_STARTED).when(replace(GOT_IT, amount=eur(1))).then_refused("another")
+    PAYMENT.given(STARTED, AUTHORIZED, CAPTURE_STARTED).when(replace(GOT_IT, amount=eur(1))).then_incident("another")
 
 
 def test_a_refused_capture_can_be_tried_again_under_a_new_key() -> None:

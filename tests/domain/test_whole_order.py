@@ -85,6 +85,13 @@ class WholeOrders(RuleBasedStateMachine):
     def retry_the_dead(self) -> None:
         self.pipeline.retry_the_dead()
 
+    @precondition(lambda self: self.pipeline.dead)
+    @rule(data=st.data())
+    def decide(self, data: st.DataObject) -> None:
+        pipeline = self.pipeline
+        decide = data.draw(st.sampled_from([pipeline.discard, pipeline.restore, pipeline.conclude_by_hand]))
+        decide(data.draw(st.sampled_from(sorted(pipeline.dead, key=str))))
+
     @precondition(lambda self: self.pipeline.views)
     @rule(
         data=st.data(),
@@ -116,7 +123,7 @@ class WholeOrders(RuleBasedStateMachine):
 
     @rule(hours=st.sampled_from([1, 24, 24 * 4, 24 * 31]))
     def wait(self, hours: int) -> None:
-        self.pipeline.now += timedelta(hours=hours)
+        self.pipeline.wait(hours)
 
     @invariant()
     def laws_hold(self) -> None:
@@ -133,15 +140,21 @@ def finish(pipeline: Pipeline) -> None:
     """Faults stop; what does not end by itself is released, then cancelled; then everything has ended well."""
     pipeline.world.moody = False
     pipeline.kill()
-    pipeline.settle()
-    pipeline.retry_the_dead()
-    pipeline.settle()
+    _settle(pipeline)
     for end in (pipeline.release, pipeline.cancel, pipeline.release):
         for order_id in pipeline.views:
             end(order_id)
-        pipeline.settle()
+        _settle(pipeline)
     for order_id in pipeline.views:
         check_end(pipeline, order_id)
+
+
+def _settle(pipeline: Pipeline) -> None:
+    """Until nothing is left to do and nothing is left to decide."""
+    pipeline.settle()
+    while pipeline.dead:
+        pipeline.attend()
+        pipeline.settle()
 
 
 def check_end(pipeline: Pipeline, order_id: str) -> None:
