@@ -113,6 +113,10 @@ class Breaker:
         """The dependency asked us to wait, and we do."""
         return now < self.hold_until
 
+    def is_lapsed(self, now: datetime) -> bool:
+        """The time for which a person forced it is over, though nobody has written so yet."""
+        return self.forced and self.forced_until is not None and now >= self.forced_until
+
     def next_probe(self) -> datetime | None:
         """When a call may be let through at the earliest; None: any time, or not before a person says so."""
         if self.state is not State.OPEN:

@@ -31,7 +31,7 @@ Moved = tuple[Breaker, tuple[Output, ...]]
 
 def step(breaker: Breaker, event: Input, now: datetime, limits: Limits) -> Moved:
     """What becomes of the breaker, and what is to be told."""
-    breaker, lapsed = _lapse(breaker, now)
+    breaker, lapsed = lapse(breaker, now)
     after, outputs = _react(breaker, event, now, limits)
     return after, (*lapsed, *outputs)
 
@@ -56,9 +56,9 @@ def _react(breaker: Breaker, event: Input, now: datetime, limits: Limits) -> Mov
             assert_never(event)
 
 
-def _lapse(breaker: Breaker, now: datetime) -> Moved:
+def lapse(breaker: Breaker, now: datetime) -> Moved:
     """What a person forced for a time ends by itself."""
-    if not breaker.forced or breaker.forced_until is None or now < breaker.forced_until:
+    if not breaker.is_lapsed(now):
         return breaker, ()
     return _free(breaker, now, who="", why="the time for which it was forced is over")
 
