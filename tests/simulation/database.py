@@ -5,11 +5,11 @@ statement: whoever else wanted its rows would wait for its locks.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from domain.errors import OrderwrightError, StoreUnavailable
 from domain.ports import Holder, Transaction, Unit, Verdict
@@ -19,7 +19,8 @@ from tests.simulation.agenda import Agenda
 from tests.simulation.trace import Trace
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
-WRITES = {"append", "claim", "claim_due", "claim_oldest"}
+T = TypeVar("T")
+WRITES = {"append", "claim", "claim_due", "claim_oldest", "claim_suspect"}
 
 
 class Killed(BaseException):
@@ -38,8 +39,8 @@ class Client(Protocol):
 class Watched(MemoryStore):
     """Tells what was decided about each unit, and what was claimed, once it is committed."""
 
-    def __init__(self, clock: Callable[[], datetime]) -> None:
-        super().__init__(clock)
+    def __init__(self, clock: Callable[[], datetime], random: Callable[[], float]) -> None:
+        super().__init__(clock, random)
         self.judged: list[tuple[Unit, Verdict]] = []
 
     def append(self, units: Sequence[Unit], *, holder: Holder | None = None) -> Sequence[Verdict]:
@@ -63,7 +64,7 @@ class Database:
         self.away = False
         self.in_transaction = False
         self.agenda, self.trace, self.chance, self.strikes = agenda, trace, chance, strikes
-        self.store = Watched(self.time)
+        self.store = Watched(self.time, chance.random)
         self.auditor: Auditor
 
     def time(self) -> datetime:
@@ -73,7 +74,7 @@ class Database:
         """One statement, committed."""
         result = getattr(self.store, name)(*arguments, **keywords)
         if name.startswith("claim"):
-            self.auditor.claimed(result)
+            self.auditor.claimed([run for run in (result if isinstance(result, list) else [result]) if run is not None])
         self.auditor.look()
         return result
 
@@ -93,13 +94,17 @@ class Connection:
     def now(self) -> datetime:
         return self._database.time()
 
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        return self.within(self._database.store.transaction)
+
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
+    def within(self, begin: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
+        """A transaction that `begin` begins."""
         database = self._database
         self._before("transaction")
         database.in_transaction = True
         try:
-            with database.store.transaction() as transaction:
+            with begin() as transaction:
                 yield transaction
                 if database.strikes("killed before commit"):
                     self._kill("killed before commit", "in a transaction")
@@ -110,6 +115,17 @@ class Connection:
             database.in_transaction = False
         database.auditor.look()
         self._after("transaction")
+
+    def over(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """A method of another part of the server, called over this connection, alone: nobody comes in between."""
+
+        def statement(*arguments: Any, **keywords: Any) -> Any:
+            self._reach(method.__name__)
+            result = method(*arguments, **keywords)
+            self._after(method.__name__)
+            return result
+
+        return statement
 
     def _statement(self, name: str, *arguments: Any, **keywords: Any) -> Any:
         self._before(name)
@@ -127,6 +143,10 @@ class Connection:
             pause = database.chance.choice([0.3, 2.0, 15.0])
             database.trace.fault("store slow", self._client.name, f"{name} {pause:g} s")
             database.agenda.meanwhile(pause)
+        self._reach(name)
+
+    def _reach(self, name: str) -> None:
+        database = self._database
         if not self._client.alive:
             raise Killed
         if database.strikes("killed before commit"):

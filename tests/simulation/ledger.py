@@ -68,7 +68,6 @@ class Order:
         must(not self.holds, f"{what} while held for {sorted(self.holds)}")
         must(not self.cancelling, f"{what} while being cancelled")
         must(not self.closed, f"{what} after the close")
-        must(not self.payment_unknown, f"{what} while the outcome of a payment is unknown")
 
 
 @dataclass(slots=True)
@@ -245,6 +244,7 @@ def _asking(state: str, what: str, *, way_out: bool = False) -> Callable[[Order,
         if not way_out:
             order.may_begin(what)
             must(not order.stopped(), f"{what} although a run of it is dead")
+            must(not order.payment_unknown, f"{what} while the outcome of a payment is unknown")
         must(not parcel.asked and parcel.state == state, f"{what} while {parcel.state} {parcel.asked}")
         must(event.key not in order.keys, f"the key {event.key} is used twice")
         order.keys.add(event.key)
@@ -333,6 +333,8 @@ _ORDER: Mapping[str, Callable[[Order, str, Any], None]] = {
     "Voided": _voided,
     "VoidFailed": _not_voided,
     "OutcomeUnknown": _unknown,
+    "OperationNotDone": lambda order, _, event: _paid(order, event),
+    "CallNotDone": _answered(),
     "FulfillmentCreated": _created,
     "LabelStarted": _asking("created", "labelled"),
     "LabelPurchased": _answered("labelled"),

@@ -1,4 +1,4 @@
-"""Customers who submit, submit again and cancel; operators who hold, release and retry; trucks that bring goods.
+"""Customers who submit, submit again and cancel; operators who hold and release; trucks that bring goods.
 
 Who gets no answer tries again with the same key or command, as a person or a program does; who is refused lets it be.
 """
@@ -7,12 +7,9 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from domain.errors import CommandRefused, OrderwrightError, StoreUnavailable, VersionConflict
+from domain.errors import BrokerUnavailable, CommandRefused, OrderwrightError, StoreUnavailable, VersionConflict
 from domain.order import CancelReason, HoldReason
-from domain.ports import Meta, Unit
-from domain.process import StepRetried, extend, process_stream, react
 from domain.stock import Receive
-from domain.work import RunKey
 from infrastructure.intake.submission import OrderSubmission
 from infrastructure.messaging.wakeups import WakeUps
 from tests.simulation.chance import stream
@@ -80,11 +77,11 @@ class People:
         """Submit an order until it is acknowledged; some do so several times."""
         order = submission(self._world.shape.seed, number)
         self._world.oracle.attempted.add(order.order_id)
-        self._persist(f"submits {order.order_id}", lambda: self._submit(order))
+        self.persist(f"submits {order.order_id}", lambda: self._submit(order))
         if self._world.strikes("submitted again"):
             for _ in range(self._chance.randint(1, 3)):
                 delay = self._chance.choice([0.0, 0.001, 0.5, 20.0])
-                again = lambda: self._persist(f"submits {order.order_id} again", lambda: self._submit(order))  # noqa: E731
+                again = lambda: self.persist(f"submits {order.order_id} again", lambda: self._submit(order))  # noqa: E731
                 self._world.agenda.after(delay, "people", "", again)
 
     def _submit(self, order: OrderSubmission) -> None:
@@ -109,37 +106,10 @@ class People:
 
     def _command(self, order_id: str, verb: str, command: Callable[..., Any]) -> None:
         command_id = self._command_id()
-        self._persist(
+        self.persist(
             f"{verb} {order_id}",
             lambda: self._handler.on_order(order_id, command, command_id=command_id, actor="ann"),
         )
-
-    def retry(self, key: RunKey) -> None:
-        """Send a dead run on its way again."""
-        command_id = self._command_id()
-        self._persist(f"retries {key}", lambda: self._retry(key, command_id))
-
-    def _retry(self, key: RunKey, command_id: str) -> None:
-        known = self._handler.known(key.order_id)
-        if (key.step, key.part, key.ordinal) not in known.view.process.failed:
-            return
-        event = StepRetried(
-            step=key.step, part=key.part, ordinal=key.ordinal, by="ann", note="mended", at=self._store.now()
-        )
-        stream_ = process_stream(key.order_id)
-        after = {want.key: want for want in react(extend(known.view, stream_, [event]), self._world.policy)}
-        before = {want.key for want in known.wants}
-        unit = Unit(
-            lock=key.order_id,
-            expected=known.view.versions,
-            events=[(stream_, event)],
-            meta=Meta(command_id=command_id, correlation_id=key.order_id, actor="ann"),
-            wanted=[after[name] for name in sorted(after.keys() - before)],
-            dropped=sorted(before - after.keys()),
-            revived=[key],
-        )
-        if self._store.append([unit])[0].outcome == "conflict":
-            raise VersionConflict(stream_, expected=0, current=0)
 
     # --- goods ---
 
@@ -147,7 +117,7 @@ class People:
         """A truck brings goods. The papers name the delivery, so it is booked once."""
         command_id = self._command_id()
         receive = Receive(quantity=quantity, delivery=command_id, at=self._store.now())
-        self._persist(
+        self.persist(
             f"brings {quantity} {sku} to {warehouse}",
             lambda: self._handler.on_stock(warehouse, sku, receive, command_id=command_id, actor="truck"),
         )
@@ -156,14 +126,14 @@ class People:
         self._commands += 1
         return f"command-{self._commands}"
 
-    def _persist(self, what: str, action: Callable[[], object]) -> None:
+    def persist(self, what: str, action: Callable[[], object]) -> None:
         """Do it until there is an answer."""
         try:
             action()
             self._world.trace.note("people", what)
-        except (Killed, StoreUnavailable, VersionConflict):
+        except (Killed, StoreUnavailable, BrokerUnavailable, VersionConflict):
             pause = PATIENCE_S * self._chance.random()
-            self._world.agenda.after(pause, "people", "", lambda: self._persist(what, action))
+            self._world.agenda.after(pause, "people", "", lambda: self.persist(what, action))
         except CommandRefused as refusal:
             self._world.trace.note("people", f"{what}, refused: {refusal}")
         except OrderwrightError as error:

@@ -20,6 +20,7 @@ from tests.simulation.bus import Bus
 from tests.simulation.chance import stream
 from tests.simulation.database import Database, Killed
 from tests.simulation.endings import judge_end
+from tests.simulation.operators import Operators
 from tests.simulation.oracle import Oracle
 from tests.simulation.outside import Outside
 from tests.simulation.people import SKUS, People
@@ -75,6 +76,7 @@ class World:
         self.outside = Outside(self.agenda, self.trace, stream(shape.seed, "outside"), self.strikes, shape)
         self.ports = self.outside.ports()
         self.people = People(self, stream(shape.seed, "people"))
+        self.operators = Operators(self)
         self.workers = [Worker(self, f"w{n}", stream(shape.seed, "worker", n)) for n in range(1, shape.workers + 1)]
         self.relays: list[Process] = [RelayProcess(self, "r1", stream(shape.seed, "relay", 1))]
         self.bus.takers += self.workers
@@ -225,9 +227,7 @@ class World:
         for order_id, order in list(self.oracle.orders.items()):
             if order.holds and not self.shape.patient:
                 self.people.release(order_id)
-        for row in self.database.store.runs():
-            if row.state == "dead":
-                self.people.retry(row.key)
+        self.operators.go_through()
         self._bring_goods()
         self.agenda.after(ROUND_S, "people", "makes a round", self._decide, idle=True)
 
@@ -245,7 +245,8 @@ class World:
         if self.agenda.steps > self._until or self.agenda.lived > self._lived_until:
             self.oracle.find("world", f"does not come to rest: {self._work_left()[:5]}")
             return True
-        return not self.agenda.business and not any(True for _ in self.database.store._work.rows())
+        waits = not self.shape.patient and any(order.holds for order in self.oracle.orders.values())
+        return not (waits or self.agenda.business or any(True for _ in self.database.store._work.rows()))
 
     def _work_left(self) -> list[str]:
         return [f"{row.key} {row.state} attempts {row.attempts}" for row in self.database.store.runs()]
@@ -308,12 +309,6 @@ def _delivery(world: World, planned: Planned) -> None:
     world.people.deliver(warehouse, SKUS[int(planned.whom * 1000) % len(SKUS)], 1 + int(planned.whom * 100) % 5)
 
 
-def _retry_the_dead(world: World, _: Planned) -> None:
-    for row in world.database.store.runs():
-        if row.state == "dead":
-            world.people.retry(row.key)
-
-
 _PLANNED: dict[str, Callable[[World, Planned], None]] = {
     "kill": lambda world, planned: _someone(world, planned).die(),
     "freeze": lambda world, planned: _someone(world, planned).freeze(planned.lasts),
@@ -327,7 +322,7 @@ _PLANNED: dict[str, Callable[[World, Planned], None]] = {
     "hold": lambda world, planned: world.people.hold(_some_order(world, planned)),
     "release": lambda world, planned: world.people.release(_some_order(world, planned)),
     "delivery": _delivery,
-    "retry the dead": _retry_the_dead,
+    "retry the dead": lambda world, _: world.operators.go_through(),
     "second relay": _second_relay,
 }
 
