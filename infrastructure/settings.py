@@ -92,6 +92,9 @@ class Settings(BaseModel):
         2.0, description="runs a second that are released at least"
     )
 
+    gateway_key_window_s: Seconds = Field(
+        86_400.0, description="how long the gateways remember idempotency keys; past 90 % of it nothing is asked for again"
+    )
     payment_answer_s: Seconds = Field(3 * 86_400.0, description="how long a customer may answer a declined payment")
     backorder_wait_s: Seconds = Field(30 * 86_400.0, description="how long an order waits for stock")
     backorder_recheck_s: Seconds = Field(

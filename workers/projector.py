@@ -3,11 +3,14 @@
 It polls. Between rounds that found something it rests as long as the round took, at least 10 ms, so the batch grows with the load
 and the projector never takes more than half a core; when there is nothing to do the pause doubles up to 250 ms. `wake` ends a pause
 at once. A lost database costs time only: the round was one transaction, and the next one begins with a new connection.
+
+Of several projectors each keeps those read models up to date whose leases it has; one that has none stands by. The leases save
+double work. That no checkpoint is moved by a projector that lost its lease is ensured where it is moved, in that transaction.
 """
 
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
@@ -15,6 +18,8 @@ from typing import Protocol
 import structlog
 
 from domain.errors import Transient
+from domain.lease import Grant
+from workers.shares import Shares
 
 log = structlog.get_logger()
 
@@ -37,7 +42,7 @@ class StoppedProjection(Protocol):
 
 
 class Round(Protocol):
-    """What a round did; `more`: there is more to do at once."""
+    """What a round did; `more`: there is more to do at once; `lost`: projections whose lease was not ours any more."""
 
     @property
     def events(self) -> int: ...
@@ -48,22 +53,32 @@ class Round(Protocol):
     @property
     def stopped(self) -> Sequence[StoppedProjection]: ...
 
+    @property
+    def lost(self) -> Sequence[str]: ...
+
 
 class Projections(Protocol):
     """The read models, which can be brought forward by a page."""
 
-    def advance(self) -> Round:
-        """Apply the next page to each projection. Raises `Transient` when the store is away; may be called again then."""
+    def advance(self, held: Mapping[str, Grant] | None = None) -> Round:
+        """Apply the next page to each projection, or to those that are `held`, under their leases.
+
+        Raises `Transient` when the store is away; may be called again then.
+        """
         ...
 
     def close(self) -> None: ...
 
 
 class Projector:
-    """The role. `run` returns after `stop`, which may come before it, twice, and from a signal handler."""
+    """The role. `run` returns after `stop`, which may come before it, twice, and from a signal handler.
 
-    def __init__(self, projections: Projections) -> None:
+    Without `shares` it is the only one, or one of several that get in each other's way.
+    """
+
+    def __init__(self, projections: Projections, shares: Shares | None = None) -> None:
         self._projections = projections
+        self._shares = shares
         self._stopping = False
         self._bell: SimpleQueue[None] = SimpleQueue()  # unlike an Event, safe to ring from a signal handler
         self._pause_s = BUSY_S
@@ -79,6 +94,8 @@ class Projector:
                         self._bell.get(timeout=pause_s)
         finally:
             self._projections.close()
+            if self._shares is not None:
+                self._shares.close()
 
     def stop(self) -> None:
         """Finish the round and return from `run`."""
@@ -94,9 +111,14 @@ class Projector:
         """One round; returns how long to rest after it."""
         started = time.monotonic()
         try:
-            done = self._projections.advance()
+            held = None if self._shares is None else self._shares.held()
+            if held is not None and not held:
+                return IDLE_S
+            done = self._projections.advance(held)
         except Transient as error:
             return self._back_off(error)
+        if self._shares is not None:
+            self._shares.drop(done.lost)
         if self._failures:
             log.info("projector.recovered", failures=self._failures)
             self._failures = 0

@@ -54,13 +54,13 @@ _POOLED = "SET timezone TO 'UTC'"
 _COLLISIONS = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable, pg.UniqueViolation)
 
 
-def readable(dsn: str) -> str:
+def readable(dsn: str, setting: str = "database_url") -> str:
     """The DSN itself. Raises `Misconfigured` if libpq cannot read it, without repeating it: it may hold a password."""
     try:
         conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         raise Misconfigured(
-            "database_url cannot be read: write postgresql://user:password@host/database, or key=value pairs"
+            f"{setting} cannot be read: write postgresql://user:password@host/database, or key=value pairs"
         ) from None
     return dsn
 

@@ -4,20 +4,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
 
 from domain.errors import StoreUnavailable
+from domain.lease import Grant
 from infrastructure.embedded import EmbeddedPostgres
+from infrastructure.memory.leases import MemoryLeases
 from infrastructure.postgres import migrate
 from infrastructure.postgres.projections import PostgresProjector, Round, Stopped, status, verify
+from tests.infrastructure.memory.clock import Clock
 from tests.infrastructure.projections.histories import company, store_events
+from workers.leases import Leases
 from workers.projector import BUSY_S, IDLE_S, LONGEST_BACKOFF_S, Projector
+from workers.shares import Shares
 
 DEADLINE_S = 60.0
+TIME = timedelta(seconds=10)
 
 
 @dataclass
@@ -27,9 +34,11 @@ class Script:
     rounds: list[Round | StoreUnavailable]
     done: Callable[[], None] = lambda: None
     closed: int = 0
+    held: list[Mapping[str, Grant] | None] = field(default_factory=list)
     taken: list[Round | StoreUnavailable] = field(default_factory=list)
 
-    def advance(self) -> Round:
+    def advance(self, held: Mapping[str, Grant] | None = None) -> Round:
+        self.held.append(held)
         if not self.rounds:
             self.done()
             return Round()
@@ -113,6 +122,36 @@ def test_a_wake_up_ends_an_idle_pause() -> None:
         projector.wake()
     thread.join(0)
     assert len(script.taken) == 6
+
+
+def test_a_projector_does_what_it_has_the_leases_of_and_another_takes_over_what_it_leaves() -> None:
+    table = MemoryLeases(Clock())
+    names = ["orders", "stock"]
+    first, second = (Shares(Leases(table, name, TIME), "projector", names, look_every_s=0.0) for name in "ab")
+    assert set(first.held()) == {"orders", "stock"}
+    assert second.held() == {}
+    first.drop(["stock"])
+    assert set(second.held()) == {"stock"}
+    first.close()
+    assert set(second.held()) == {"orders", "stock"}
+    second.close()
+
+
+def test_a_projector_without_a_lease_stands_by_and_one_whose_lease_is_lost_gives_it_up() -> None:
+    shares = Shares(Leases(MemoryLeases(Clock()), "a", TIME), "projector", ["orders"], look_every_s=0.0)
+    script = Script([Round(lost=["orders"]), Round()])
+    projector = Projector(script, shares)
+    script.done = projector.stop
+    projector.run()
+    epochs = [grant.epoch for held in script.held for grant in (held or {}).values()]
+    assert len(epochs) == 3
+    assert epochs[0] < epochs[1] == epochs[2]
+    other = Leases(table := MemoryLeases(Clock()), "b", TIME)
+    assert other.take("projector:orders") is not None
+    idle = Projector(script, Shares(Leases(table, "a", TIME), "projector", ["orders"], look_every_s=0.0))
+    script.rounds, script.held = [Round()], []
+    assert idle._round() == IDLE_S
+    assert script.held == []
 
 
 ROLE = """

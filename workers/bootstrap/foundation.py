@@ -6,6 +6,7 @@ server, and the last one to leave stops it.
 
 from contextlib import ExitStack, suppress
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from domain.errors import BrokerUnavailable, Misconfigured
@@ -17,11 +18,13 @@ from infrastructure.messaging.wakeups import WakeUps
 from infrastructure.postgres import migrate
 from infrastructure.postgres.database import readable
 from infrastructure.postgres.dead_letters import PostgresDeadLetters
+from infrastructure.postgres.leases import PostgresLeases
 from infrastructure.postgres.store import PostgresStore
 from infrastructure.settings import Settings
 from workers.announce import Announce, patiently
 from workers.bootstrap.queues import DEAD_QUEUE, QUEUES
-from workers.bootstrap.terms import policy
+from workers.bootstrap.terms import default_name, policy
+from workers.leases import Leases
 
 if TYPE_CHECKING:
     from infrastructure.embedded import EmbeddedPostgres
@@ -55,6 +58,11 @@ class Foundation:
             self._dsn = readable(url.get_secret_value()) if url else self._embedded()
         return self._dsn
 
+    def direct(self) -> str:
+        """The DSN of the same database past a pooler, if there is one, for what needs a session of its own."""
+        url = self.settings.direct_url
+        return readable(url.get_secret_value(), "direct_url") if url else self.dsn()
+
     def _embedded(self) -> str:
         self._server = self.opened.enter_context(embedded_server(self.settings.data_dir))
         return self._server.start().dsn
@@ -82,13 +90,21 @@ class Foundation:
     def store(self) -> PostgresStore:
         """The event store and work list."""
         if self._store is None:
-            self._store = PostgresStore(self.migrated())
+            self._store = PostgresStore(self.migrated(), direct=self.direct())
             self.opened.callback(self._store.close)
         return self._store
 
     def letters(self) -> PostgresDeadLetters:
         """The dead letters."""
         return PostgresDeadLetters(self.store())
+
+    def leases(self, role: str) -> Leases:
+        """Exclusive use of named things, given back when everything is closed."""
+        self.migrated()
+        time = timedelta(seconds=self.settings.lease_s)
+        leases = Leases(PostgresLeases(self.direct()), default_name(role), time)
+        self.opened.callback(leases.close)
+        return leases
 
     def broker(self) -> Broker:
         """The broker. Only a `pgmq://` that names no database has its queues in ours."""
@@ -97,7 +113,12 @@ class Foundation:
             dead_queue=DEAD_QUEUE,
             visibility_timeout_s=self.settings.visibility_timeout_s,
         )
-        return connect(replace(settings, dsn=self.migrated()) if settings.needs_dsn else settings)
+        return connect(replace(settings, dsn=self._queues()) if settings.needs_dsn else settings)
+
+    def _queues(self) -> str:
+        """Past the pooler, if we can: a session of one's own hears of messages instead of asking for them."""
+        self.migrated()
+        return self.direct()
 
     def wake_ups(self) -> WakeUps:
         """Where work is announced."""

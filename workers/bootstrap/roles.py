@@ -12,10 +12,12 @@ from infrastructure.messaging.hardening import anything
 from infrastructure.messaging.wakeups import queue_of
 from workers.bootstrap.foundation import Foundation
 from workers.bootstrap.queues import DEAD_QUEUE, INTAKE_QUEUE
+from workers.bootstrap.schema import Projections
 from workers.bootstrap.terms import default_name, policy, worker_settings
 from workers.bootstrap.worker_role import WorkerRole
 from workers.handle import Handler
 from workers.keeper import Keeper, leave
+from workers.projector import Projector
 from workers.relay import Relay
 from workers.step_worker import StepWorker
 
@@ -78,6 +80,10 @@ class Roles(Foundation):
         publisher = broker.publisher()
         self.opened.callback(publisher.close)
         return Keeper(consumer, self.letters().keep, publisher.tidy)
+
+    def projector(self) -> Projector:
+        """Keeps the read models up to date, as many of them as others leave to it."""
+        return Projections(self.migrated()).projector(self.leases("projector"))
 
     def relay(self) -> Relay:
         """A relay over this runtime's store and broker."""

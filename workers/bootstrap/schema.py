@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 from infrastructure.postgres import migrate
 from infrastructure.postgres.migration_files import read_migrations
+from workers.leases import Leases
 from workers.projector import Projector
 from workers.replay import Replay
+from workers.shares import Shares
 
 if TYPE_CHECKING:
     from infrastructure.postgres.projections.rebuild import Rebuilt
@@ -34,9 +36,10 @@ class Projections:
         self.status = partial(projections.status, dsn)
         self.verify = partial(projections.verify, dsn)
 
-    def projector(self) -> Projector:
-        """The role that keeps all of them up to date."""
-        return Projector(self._module.PostgresProjector(self._dsn))
+    def projector(self, leases: Leases) -> Projector:
+        """The role that keeps up to date what it gets the leases of."""
+        shares = Shares(leases, "projector", self._module.READ_MODELS)
+        return Projector(self._module.PostgresProjector(self._dsn), shares)
 
     def replay(
         self,

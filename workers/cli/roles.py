@@ -69,7 +69,7 @@ def relay(cli: Cli, *, with_parent: WithParent = False) -> int:
 @command(app, "projector")
 def projector(cli: Cli, *, with_parent: WithParent = False) -> int:
     """Keep the read models up to date."""
-    return serve(cli, lambda runtime: runtime.projections().projector(), with_parent=with_parent)
+    return serve(cli, lambda runtime: runtime.projector(), with_parent=with_parent)
 
 
 @command(app, "intake")

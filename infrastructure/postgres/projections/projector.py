@@ -1,21 +1,25 @@
 """Keep the read models up to date: rows and checkpoints change in one transaction.
 
-    low-water mark ─► BEGIN  for each projection: take its lock, read its checkpoint, apply a page, move the checkpoint  COMMIT
+    low-water mark ─► BEGIN  for each projection: guard it with its lease, take its lock, read its checkpoint, apply a page, move
+                             the checkpoint  COMMIT
 
 One transaction for all, because a commit is most of the cost of a small page; a savepoint keeps the failure of one projection from
 the others.
 
-The lock is tried, not waited for: of two projectors one works on a projection and the other passes it by. A kill at any
+The lock is tried, not waited for: whoever switches to a rebuilt table has it, and of two projectors without leases one passes the
+projection by. A kill at any
 instruction leaves rows and checkpoint as they were, both. A projection that meets an event that it cannot take is left standing before
 it, says so in its checkpoint, and is not tried again by this process until somebody else has moved it; a new process tries at once.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from domain.lease import Grant, LeaseLost
 from infrastructure.failpoints import reach
 from infrastructure.postgres.database import Connection, translated, watched
+from infrastructure.postgres.leases import guard
 from infrastructure.postgres.projections.applying import apply
 from infrastructure.postgres.projections.models import ReadModel, read_models
 from infrastructure.postgres.projections.pages import Pages
@@ -39,11 +43,12 @@ class Stopped:
 
 @dataclass(slots=True)
 class Round:
-    """What one call of `advance` did; `more`: there was more than a page."""
+    """What one call of `advance` did; `more`: there was more than a page; `lost`: leases that are not ours any more."""
 
     events: int = 0
     more: bool = False
     stopped: list[Stopped] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
 
 
 class PostgresProjector:
@@ -59,14 +64,17 @@ class PostgresProjector:
         self._reached: dict[str, int] = {}
         self._refused: dict[str, int] = {}
 
-    def advance(self) -> Round:
-        """Apply the next page to every projection that is neither stopped nor in other hands."""
+    def advance(self, held: Mapping[str, Grant] | None = None) -> Round:
+        """Apply the next page to every projection that is neither stopped nor in other hands.
+
+        With `held` only to those named there, and each only if its lease is in force when the transaction commits.
+        """
         done = Round()
         try:
             with translated(), garbage_collector_paused():
                 connection = self._connected()
                 with watched(connection, ROUND_DEADLINE_S):
-                    self._advance_all(connection, done)
+                    self._advance_all(connection, held, done)
         except BaseException:
             self.close()
             raise
@@ -74,14 +82,17 @@ class PostgresProjector:
             self._pages.forget()
         return done
 
-    def _advance_all(self, connection: Connection, done: Round) -> None:
+    def _advance_all(self, connection: Connection, held: Mapping[str, Grant] | None, done: Round) -> None:
         mark = self._observe(connection)
         behind = [model for model in self._models if self._reached.get(model.name, -1) < mark]
+        if held is not None:
+            behind = [model for model in behind if model.name in held]
         if behind:
             reach("projector_began")
             with connection.transaction():
                 for model in behind:
-                    self._advance(connection, model, mark, done)
+                    if held is None or _is_ours(connection, held[model.name], done):
+                        self._advance(connection, model, mark, done)
                 reach("before_projector_commit")
 
     def close(self) -> None:
@@ -128,6 +139,15 @@ class PostgresProjector:
         self._refused[model.name] = stop.position
         done.stopped.append(Stopped(name=model.name, position=stop.position, reason=stop.reason))
         return before
+
+
+def _is_ours(connection: Connection, grant: Grant, done: Round) -> bool:
+    try:
+        guard(connection, grant)
+    except LeaseLost:
+        done.lost.append(grant.name.partition(":")[2])
+        return False
+    return True
 
 
 def checkpoint(connection: Connection, name: str) -> tuple[int, int | None]:

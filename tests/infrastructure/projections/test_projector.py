@@ -4,11 +4,13 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
 
+from infrastructure.postgres.leases import PostgresLeases
 from infrastructure.postgres.projections import PostgresProjector, Stopped, status, verify
 from infrastructure.postgres.projections.models import OrderSummaries, OrderTimelines
 from infrastructure.postgres.projections.queries import OrderFilter, ReadModelQueries
@@ -22,6 +24,8 @@ from tests.infrastructure.projections.read_side import (
     queries,
     tables,
 )
+
+HOUR = timedelta(hours=1)
 
 
 def test_the_read_models_are_a_fold_of_the_events(database: str) -> None:
@@ -74,6 +78,25 @@ def test_two_projectors_at_once_count_nothing_twice(database: str) -> None:
     assert [process.exitcode for process in processes] == [0, 0]
     catch_up(database)
     assert verify(database) == []
+
+
+def test_a_projector_that_lost_its_lease_moves_no_checkpoint(database: str) -> None:
+    store_events(database, company(9, 50).appended)
+    table = PostgresLeases(database)
+    owner = table.enter("owner", HOUR)
+    held = {name: table.take(f"projector:{name}", owner, HOUR) for name in NAMES}
+    grants = {name: grant for name, grant in held.items() if grant is not None}
+    assert list(grants) == NAMES
+    projector = PostgresProjector(database)
+    table.release(grants["order_summary"])
+    done = projector.advance(grants)
+    assert done.lost == ["order_summary"]
+    positions = {line.name: line.position for line in status(database)}
+    assert positions.pop("order_summary") == 0
+    assert all(positions.values())
+    assert projector.advance({}).events == 0
+    projector.close()
+    table.forget(owner)
 
 
 class KilledAfterApplying(OrderSummaries):
