@@ -3,6 +3,8 @@
 from workers.cli import (
     demo,
     dev,
+    dlq,
+    dlq_decide,
     doctor,
     look,
     migrate,
@@ -19,7 +21,7 @@ from workers.cli.app import app
 
 __all__ = ["app"]
 
-MODULES = (demo, dev, doctor, look, migrate, orders, reconcile, replay, roles, simulator, stock, submit, work)
+MODULES = (demo, dev, dlq, dlq_decide, doctor, look, migrate, orders, reconcile, replay, roles, simulator, stock, submit, work)
 PANELS = {
     "Try it": ("demo", "dev"),
     "Orders": ("submit", "orders", "stock"),

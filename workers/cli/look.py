@@ -1,4 +1,4 @@
-"""Commands that only look: `config show`, `schemas export`, `dlq list`."""
+"""Commands that only look: `config show`, `schemas export`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,9 +10,6 @@ from workers.cli.command import Cli, command
 
 config = group("config", "The settings that are in force. Connects to nothing.")
 schemas = group("schemas", "JSON Schemas of what goes in and what is stored. Connects to nothing.")
-dlq = group("dlq", "Dead letters: runs and messages that a person has to decide about.")
-
-LETTERS = ["id", "kind", "order_id", "step", "part", "ordinal", "attempts", "reason", "origin", "died_at"]
 
 
 @command(config, "show", data=True)
@@ -36,18 +33,3 @@ def export(cli: Cli, folder: Annotated[Path, typer.Argument(help="where to write
 
     for path in export_schemas(folder):
         cli.say(f"wrote {path}")
-
-
-@command(dlq, "list", data=True)
-def dead_letters(
-    cli: Cli, limit: Annotated[int, typer.Option(help="at most so many, the newest", min=1)] = 100
-) -> None:
-    """List dead letters."""
-    with cli.runtime() as runtime:
-        found = runtime.store().dead_letters()[-limit:]
-    rows = [{**letter._asdict(), "body": _body(letter.body)} for letter in found]
-    cli.rows(rows, LETTERS, empty="no dead letters")
-
-
-def _body(body: bytes | None) -> str | None:
-    return None if body is None else body.decode("utf-8", "backslashreplace")

@@ -1,6 +1,5 @@
 """`orderwright orders`: look at orders, and decide about them."""
 
-import getpass
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from workers.cli.app import group
 from workers.cli.command import Cli, command
 from workers.cli.failures import REFUSED, Usage
 from workers.cli.output import cell
+from workers.cli.person import person
 from workers.cli.work import run_row
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def cancel(
     """Cancel what is not handed over yet. Too late is an answer (exit code 3), not an error."""
     from workers import handle as commands
 
-    return _change(cli, order_id, commands.cancel(reason, note, _person()), command_id)
+    return _change(cli, order_id, commands.cancel(reason, note, person()), command_id)
 
 
 @command(app, "hold")
@@ -150,7 +150,7 @@ def hold(
     from workers import handle as commands
 
     moment = until.replace(tzinfo=UTC) if until else None
-    return _change(cli, order_id, commands.hold(reason, note, _person(), moment), command_id)
+    return _change(cli, order_id, commands.hold(reason, note, person(), moment), command_id)
 
 
 @command(app, "release")
@@ -164,14 +164,14 @@ def release(
     """Release a hold; the order goes on."""
     from workers import handle as commands
 
-    return _change(cli, order_id, commands.release(reason, note, _person()), command_id)
+    return _change(cli, order_id, commands.release(reason, note, person()), command_id)
 
 
 def _change(cli: Cli, order_id: str, order_command: Callable[..., Any], command_id: str) -> int:
     _check(order_id)
     with cli.runtime() as runtime:
         done = runtime.handler().on_order(
-            order_id, order_command, command_id=command_id or f"cli:{uuid.uuid4()}", actor=_person()
+            order_id, order_command, command_id=command_id or f"cli:{uuid.uuid4()}", actor=person()
         )
     if "CancellationRefused" in done.events:
         cli.say(f"{order_id}: too late, the carrier has everything; a return is offered (CancellationRefused)")
@@ -185,11 +185,3 @@ def _check(order_id: str) -> None:
 
     if not ORDER_ID.fullmatch(order_id):
         raise Usage(f"{cell(order_id)[:80]!r} is no order id")
-
-
-def _person() -> str:
-    """Whoever is logged in; events say who did it."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (OSError, KeyError):
-        return "cli"

@@ -15,6 +15,7 @@ from domain import steps
 from domain import stock as stocks
 from domain.errors import CommandRefused
 from domain.messaging import Outbound, Publisher
+from domain.ports import RecordedEvent
 from domain.process import Policy
 from domain.review import Decision, Filter, Group, Letter, Letters, LetterState, Note, letter_stream
 from domain.routing import Warehouse
@@ -24,6 +25,7 @@ from workers.announce import Announce
 from workers.batch import Store
 from workers.rebuild import read_views
 from workers.review import messages, runs
+from workers.review.advice import advice, history_of
 from workers.review.foresee import Foreseen, foresee_message, foresee_run
 from workers.review.messages import Messages
 from workers.review.plan import Outcome, Person, Plan, Sight
@@ -67,6 +69,14 @@ class Review:
         if not found:
             raise CommandRefused(f"there is no dead letter {letter_id}")
         return found[0]
+
+    def history(self, letter: Letter) -> list[RecordedEvent]:
+        """The decisions about a letter, oldest first."""
+        return history_of(self.store, letter)
+
+    def advice(self, letter: Letter) -> str:
+        """What to do about it, in plain words; empty if a retry is all there is to say."""
+        return advice(letter, self._look([letter]))
 
     def foresee(self, ids: Sequence[int]) -> list[Foreseen]:
         """What a retry of these would do."""

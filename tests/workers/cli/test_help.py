@@ -16,9 +16,10 @@ GROUPS = {
     "stock": {"receive", "show"},
     "migrate": {"up", "status", "check", "wait", "sql"},
     "work": {"list", "rebuild", "audit"},
+    "breakers": {"list", "history", "open", "close", "auto"},
     "config": {"show"},
     "schemas": {"export"},
-    "dlq": {"list"},
+    "dlq": {"list", "groups", "show", "export", "retry", "discard", "restore", "edit", "conclude"},
 }
 SINGLE = {
     "reconcile",
