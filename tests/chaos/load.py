@@ -60,6 +60,14 @@ class History:
     def tell(self, orders: Sequence[Order], outcome: str) -> None:
         self._write([{"order_id": order["order_id"], "outcome": outcome, "order": order} for order in orders])
 
+    def mark(self, name: str, at: str) -> None:
+        """A moment that the checker should know of."""
+        self._write([{"mark": name, "at": at}])
+
+    def plant(self, order_id: str) -> None:
+        """A run of this order is meant to become a dead letter."""
+        self._write([{"planted": {"order_id": order_id}}])
+
     def sample(self, sample: dict[str, Any] | None) -> None:
         if sample is not None:
             self._write([{"sample": sample}])
@@ -72,13 +80,15 @@ class History:
 class Submission:
     """One file of orders on its way in. `rate` orders a second, so that it is under way when something dies."""
 
-    def __init__(self, command_line: CommandLine, history: History, orders: list[Order], folder: Path) -> None:
+    def __init__(
+        self, command_line: CommandLine, history: History, orders: list[Order], folder: Path, *, rate: float = 0
+    ) -> None:
         self._command_line = command_line
         self._history = history
         self._orders = orders
         self._file = folder / f"{orders[0]['order_id']}.jsonl"
         self._file.write_text("".join(json.dumps(order) + "\n" for order in orders), encoding="utf-8")
-        self._process = self._begin(rate=max(20, len(orders)))
+        self._process = self._begin(rate=int(rate or max(20, len(orders))))
 
     def kill(self) -> None:
         """The client dies: nobody knows what was accepted. Then it is submitted again, as a client would."""

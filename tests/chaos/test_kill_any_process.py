@@ -8,9 +8,8 @@ from random import Random
 
 import pytest
 
-from infrastructure.embedded import EmbeddedPostgres
 from tests.chaos.load import Order, Submission, make_orders
-from tests.chaos.shop import Shop, open_shop
+from tests.chaos.shop import Plan, Shop, open_shop
 from tests.servers.rabbitmq import RabbitNode
 
 ORDERS = int(os.environ.get("ORDERWRIGHT_CHAOS_ORDERS", "200"))
@@ -27,18 +26,16 @@ pytestmark = [
 
 
 def test_every_order_ends_once_and_rightly_whoever_is_killed(
-    tmp_path: Path, make_postgres: Callable[[], EmbeddedPostgres]
+    tmp_path: Path,
 ) -> None:
-    with open_shop(tmp_path, make_postgres(), "pgmq://", Random(SEED)) as shop:
-        switches: dict[str, Switch] = {"postgres": (shop.kill_postgres, shop.start_postgres)}
+    with open_shop(tmp_path, Random(SEED)) as shop:
+        switches: dict[str, Switch] = {"postgres": (shop.cluster.kill, shop.cluster.start)}
         carry_through_kills(shop, VICTIMS, switches, orders=ORDERS)
 
 
-def test_a_killed_rabbitmq_loses_no_order(
-    tmp_path: Path, make_postgres: Callable[[], EmbeddedPostgres], make_rabbitmq: Callable[[], RabbitNode]
-) -> None:
+def test_a_killed_rabbitmq_loses_no_order(tmp_path: Path, make_rabbitmq: Callable[[], RabbitNode]) -> None:
     node = make_rabbitmq()
-    with open_shop(tmp_path, make_postgres(), node.start(), Random(SEED)) as shop:
+    with open_shop(tmp_path, Random(SEED), Plan(broker_url=node.start())) as shop:
         carry_through_kills(shop, ["broker", "worker-1"], {"broker": (node.kill, node.start)}, orders=ORDERS // 3)
 
 

@@ -10,9 +10,8 @@ import pytest
 from kombu import Connection
 from psycopg import sql
 
-from infrastructure.embedded import EmbeddedPostgres
 from tests.chaos.load import Submission, make_orders
-from tests.chaos.shop import Shop, open_shop
+from tests.chaos.shop import NO_PERSON_NEEDED, Plan, Shop, open_shop
 from tests.servers.simulator import await_that
 
 ORDERS = int(os.environ.get("ORDERWRIGHT_CHAOS_ORDERS", "200")) // 2
@@ -22,14 +21,6 @@ STEPS = (
     *("void", "refund_label", "expire"),
 )
 QUEUES = [*(f"ow_{step}" for step in STEPS), "ow_orders", "ow_dead"]
-NO_PERSON_NEEDED = {
-    "review_share": 0.0,
-    "reject_share": 0.02,
-    "hard_decline_share": 0.03,
-    "soft_decline_share": 0.0,
-    "refused_label_share": 0.0,
-}
-
 pytestmark = [
     pytest.mark.chaos,
     pytest.mark.slow,
@@ -38,17 +29,13 @@ pytestmark = [
 ]
 
 
-def test_a_database_without_its_queues_still_ends_every_order(
-    tmp_path: Path, make_postgres: Callable[[], EmbeddedPostgres]
-) -> None:
-    with open_shop(tmp_path, make_postgres(), "pgmq://", Random(SEED), **NO_PERSON_NEEDED) as shop:
+def test_a_database_without_its_queues_still_ends_every_order(tmp_path: Path) -> None:
+    with open_shop(tmp_path, Random(SEED), Plan(behaviour=NO_PERSON_NEEDED)) as shop:
         carry_through_a_wipe(shop, lambda: drop_pgmq_queues(shop.dsn))
 
 
-def test_a_rabbitmq_without_its_queues_still_ends_every_order(
-    tmp_path: Path, make_postgres: Callable[[], EmbeddedPostgres], rabbitmq: str
-) -> None:
-    with open_shop(tmp_path, make_postgres(), rabbitmq, Random(SEED), **NO_PERSON_NEEDED) as shop:
+def test_a_rabbitmq_without_its_queues_still_ends_every_order(tmp_path: Path, rabbitmq: str) -> None:
+    with open_shop(tmp_path, Random(SEED), Plan(broker_url=rabbitmq, behaviour=NO_PERSON_NEEDED)) as shop:
         carry_through_a_wipe(shop, lambda: delete_rabbitmq_queues(rabbitmq))
 
 

@@ -31,7 +31,7 @@ PRELOADED = (
     *("workers.cli.commands", "workers.bootstrap", "workers.submit", "workers.intake", "workers.intake_consumer"),
     *("workers.simulator.server", "workers.rebuild", "workers.doctor", "infrastructure.postgres.projections"),
     *("infrastructure.postgres.projections.rebuild", "infrastructure.messaging.amqp_wire"),
-    *("infrastructure.messaging.pgmq_wire", "rich.progress", "tests.checker.__main__"),
+    *("infrastructure.messaging.pgmq_wire", "rich.progress", "tests.checker.watch"),
 )
 
 
@@ -202,10 +202,11 @@ def main() -> None:
     if wanted is None:
         return
     _become(wanted)
-    if wanted["argv"][0] == "checker":
-        from tests.checker.__main__ import main as check
+    if wanted["argv"][0] == "watch":
+        from tests.checker.watch import main as watch
 
-        sys.exit(check(wanted["argv"][1:]))
+        sys.argv = wanted["argv"]
+        sys.exit(watch())
     from workers.cli import main as run
 
     run()

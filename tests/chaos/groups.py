@@ -1,0 +1,77 @@
+"""The installations that groups of rows share. Each is made for its group and ends with it."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+from tests.chaos.shop import NO_PERSON_NEEDED, ROLES, Plan, Shop, open_shop
+from tests.servers.rabbitmq import RabbitNode, find_server_script
+
+LEASE_S = 3.0
+QUIET = {**NO_PERSON_NEEDED, "faults": {}, "latency": {"fixed_ms": 5, "jitter_ms": 10}}
+FAST = {
+    "ORDERWRIGHT_LEASE_S": str(LEASE_S),
+    "ORDERWRIGHT_SWEEP_S": "1",
+    "ORDERWRIGHT_BACKOFF_CAP_S": "1",
+    "ORDERWRIGHT_GRACE_S": "10",
+    "ORDERWRIGHT_WAREHOUSES": "EAST:US,CA;WEST",
+}
+NO_RABBITMQ = "RabbitMQ is not installed"
+
+
+class NotHere(Exception):
+    """This machine cannot run the group."""
+
+
+@dataclass(kw_only=True)
+class Installation:
+    """A shop, and the broker's node if it has one of its own."""
+
+    shop: Shop
+    node: RabbitNode | None = None
+
+
+Open = Callable[[Path, Random], AbstractContextManager[Installation]]
+
+
+def _on_pgmq(plan: Plan, settings: Mapping[str, str] | None = None) -> Open:
+    @contextmanager
+    def opened(folder: Path, chance: Random) -> Iterator[Installation]:
+        with open_shop(folder, chance, plan, settings) as shop:
+            shop.stock_up(orders=3000, rare=6000)
+            yield Installation(shop=shop)
+
+    return opened
+
+
+@contextmanager
+def _on_rabbitmq(folder: Path, chance: Random) -> Iterator[Installation]:
+    script = find_server_script()
+    if script is None:
+        raise NotHere(NO_RABBITMQ)
+    with tempfile.TemporaryDirectory(prefix="orderwright-rabbitmq-") as place:
+        node = RabbitNode(Path(place), script)
+        try:
+            plan = Plan(broker_url=node.start(), settings=FAST, behaviour=QUIET, behind_proxy=["worker-1"])
+            with open_shop(folder, chance, plan) as shop:
+                shop.stock_up(orders=3000, rare=6000)
+                yield Installation(shop=shop, node=node)
+        finally:
+            node.stop()
+
+
+GROUPS: dict[str, Open] = {
+    "workers": _on_pgmq(Plan(settings=FAST, behaviour=NO_PERSON_NEEDED)),
+    "poison": _on_pgmq(Plan(settings={**FAST, "ORDERWRIGHT_ATTEMPTS": "4"}, behaviour=QUIET)),
+    "database": _on_pgmq(Plan(settings=FAST, behaviour=QUIET), {"max_connections": "40"}),
+    "network": _on_pgmq(Plan(settings=FAST, behaviour=QUIET, behind_proxy=["worker-1", "relay"])),
+    "pgmq": _on_pgmq(Plan(settings=FAST, behaviour=QUIET)),
+    "rabbitmq": _on_rabbitmq,
+    "gateway": _on_pgmq(Plan(settings=FAST, behaviour=QUIET)),
+    "reading": _on_pgmq(Plan(settings=FAST, behaviour=QUIET)),
+    "doors": _on_pgmq(Plan(settings=FAST, behaviour=QUIET, roles=[*ROLES, "intake", "keeper"])),
+    "capacity": _on_pgmq(Plan(settings=FAST, behaviour=QUIET)),
+}

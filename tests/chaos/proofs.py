@@ -1,0 +1,55 @@
+"""Rows that tests prove: all of their tests in one run of pytest, and each row's share of the result."""
+
+import subprocess
+import sys
+import tempfile
+import xml.etree.ElementTree as ET
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+
+from tests.chaos.matrix import Outcome, Row
+from tests.faults.nursery import ROOT
+
+PROOFS_S = 600.0
+
+
+def run_proofs(rows: Sequence[Row]) -> list[Outcome]:
+    """Run them; a row is green if all tests that it names ran and passed."""
+    if not rows:
+        return []
+    started = monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        names = sorted({test for row in rows for test in row.tests})
+        command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "-p", "no:randomly"]
+        options = [f"--junitxml={report}", "-o", "junit_family=xunit1"]
+        subprocess.run([*command, *options, *names], cwd=ROOT, check=False, timeout=PROOFS_S, stdout=subprocess.DEVNULL)
+        results = _results(report)
+    took = monotonic() - started
+    return [_outcome(row, results, took) for row in rows]
+
+
+def _results(report: Path) -> dict[str, list[str]]:
+    """What became of each test, by `path::name` without parameters."""
+    results = defaultdict[str, list[str]](list)
+    for case in ET.parse(report).getroot().iter("testcase") if report.exists() else ():
+        kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
+        name = case.get("name", "").partition("[")[0]
+        results[f"{case.get('file')}::{name}"].append(min(kinds, default="passed"))
+    return results
+
+
+def _outcome(row: Row, results: dict[str, list[str]], took_s: float) -> Outcome:
+    found = {test: results.get(_without_class(test), ["missing"]) for test in row.tests}
+    bad = {test: states for test, states in found.items() if set(states) - {"passed"}}
+    skipped = bad and all(set(states) <= {"passed", "skipped"} for states in bad.values())
+    verdict = "skipped" if skipped else "failed" if bad else "passed"
+    notes = [f"{sum(map(len, found.values()))} tests", *(f"{test} {states[0]}" for test, states in bad.items())]
+    return Outcome(row=row, verdict=verdict, green=not bad or bool(skipped), took_s=took_s, notes=notes)
+
+
+def _without_class(test: str) -> str:
+    path, *_, name = test.split("::")
+    return f"{path}::{name}"
