@@ -181,6 +181,20 @@ class Fulfillment:
     label_refunds: int = 0
     label_refund: Literal["done", "refused"] | None = None
 
+    def open_ordinal(self) -> int:
+        """The ordinal of the open call; 0 for none."""
+        match self.open:
+            case None:
+                return 0
+            case "label":
+                return self.labels
+            case "hand_over":
+                return self.hand_overs
+            case "refund_label":
+                return self.label_refunds
+            case _:
+                assert_never(self.open)
+
     def past_pivot(self) -> bool:
         """The carrier has the parcel, or may have it."""
         return self.handed_over or self.open == "hand_over"

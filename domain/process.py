@@ -144,10 +144,14 @@ def _goes_on(view: OrderView, key: RunKey) -> bool:
 
 def is_open(view: OrderView, key: RunKey) -> bool:
     """The outside may have been asked by this run: its intent is recorded, its answer is not."""
-    operation, parcel = view.payment.open, view.fulfillments.get(key.part)
-    if operation and (key.step, key.ordinal) == (Step(operation.operation), operation.ordinal):
-        return True
-    return parcel is not None and parcel.open is not None and key.step is Step(parcel.open)
+    if operation := view.payment.open:
+        open_run = _want(view, Step(operation.operation), _number(operation.fulfillment_id), operation.ordinal)
+        if open_run.key == key:
+            return True
+    parcel = view.fulfillments.get(key.part)
+    if parcel is None or parcel.open is None:
+        return False
+    return (key.step, key.ordinal) == (Step(parcel.open), parcel.open_ordinal())
 
 
 def _place(key: RunKey) -> Place:
@@ -228,8 +232,7 @@ def _parcels(view: OrderView) -> Iterator[Want]:
     blocked = bool(view.order.holds or view.order.cancelling or unknown)
     for number, parcel in view.fulfillments.items():
         if parcel.open:
-            ordinals = {"label": parcel.labels, "hand_over": parcel.hand_overs, "refund_label": parcel.label_refunds}
-            yield _want(view, Step(parcel.open), number, ordinals[parcel.open])
+            yield _want(view, Step(parcel.open), number, parcel.open_ordinal())
         elif parcel.stood_down or parcel.handed_over:
             yield from _after_work(view, number, parcel)
         elif not blocked and parcel.tracking:

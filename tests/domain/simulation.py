@@ -283,7 +283,9 @@ class Pipeline:
             check_order(view, self.log)
             if not view.order.to_plan():
                 assert RunKey(order_id, Step.RISK) not in {want.key for want in self.wants(order_id)}
-            assert not is_stuck(view, self.policy) or view.process.discarded, f"{order_id} is open and nothing will move it"
+            assert not is_stuck(view, self.policy) or view.process.discarded, (
+                f"{order_id} is open and nothing will move it"
+            )
             assert self.wants(order_id) == react(refold(order_id, self.log), self.policy), (
                 "wants are not a function of the events"
             )

@@ -114,7 +114,9 @@ def test_after_a_day_of_failures_every_order_can_be_cancelled_and_all_is_undone_
     shop.settle()
     for order_id, view in shop.views.items():
         listed = failures(view, shop.policy)
-        assert view.order.closed or view.order.holds or listed, f"{order_id} is neither ended nor on the list: {shop.wants(order_id)}"
+        assert view.order.closed or view.order.holds or listed, (
+            f"{order_id} is neither ended nor on the list: {shop.wants(order_id)}"
+        )
         assert {want.key for want in listed} <= shop.dead
         waits = view.order.cancelling and not any(want.key.step is Step.CANCEL for want in listed)
         assert not waits or awaited(view), f"{order_id}: nobody knows what its cancellation waits for"

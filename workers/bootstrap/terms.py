@@ -57,6 +57,7 @@ def settings_of(file: Path) -> Settings:
 def policy(settings: Settings) -> Policy:
     """The process manager's durations."""
     return Policy(
+        key_window=timedelta(seconds=settings.gateway_key_window_s),
         backorder_recheck=timedelta(seconds=settings.backorder_recheck_s),
         backorder_wait=timedelta(seconds=settings.backorder_wait_s),
         payment_answer=timedelta(seconds=settings.payment_answer_s),
