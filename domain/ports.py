@@ -185,10 +185,11 @@ class WorkList(Protocol):
         """
         ...
 
-    def orphans(self) -> int:
+    def orphans(self, *, thorough: bool = False) -> int:
         """Make the runs of vanished holders ready again; returns how many.
 
-        Each gets its attempt back and one crash more, and is due within a short random time.
+        Each gets its attempt back and one crash more, and is due within a short random time. It costs next to nothing while all
+        holders are there; `thorough` also finds runs whose holder is not even registered, and looks at every run that is held.
         """
         ...
 

@@ -1,91 +1,190 @@
 """Calls to the outside, made side by side by a bounded number of threads for each dependency.
 
-A slow dependency uses up its own threads and nobody else's (a bulkhead). Answers and errors go to one mailbox as they come. A
-world that answers without waiting (the in-process one) is called on the spot: threads would only cost.
+A slow dependency uses up its own threads and nobody else's (a bulkhead). Answers and errors go to one mailbox as they come; before
+and after each call the breaker is asked and told. A world that answers without waiting (the in-process one) is called on the spot:
+threads would only cost.
+
+Every call has a deadline of its own in the world that makes it. Should one not come back all the same, its thread is written off
+after `limit_s`: the run is answered with `OutcomeUnknown`, another thread takes the place, and what the lost one brings later is
+nobody's. A dependency that swallows too many threads ends the process: it cannot work like this, and a fresh one can.
 """
 
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from domain import outside
+import structlog
+
+from domain.errors import OutcomeUnknown
 from domain.outside import Answer, Request
-from domain.work import Run
+from domain.work import DEPENDENCY, Run
 from infrastructure.failpoints import reach
+from workers.breaking import AllClosed, Breakers
 from workers.turns import Call
+
+log = structlog.get_logger()
+
+LOST_FOR_EACH = 4  # threads written off for each that is wanted
+LOOK_S = 0.5
 
 
 class World(Protocol):
     """The outside as one callable object."""
 
-    def call(self, request: Request, *, inquire_first: bool) -> Answer: ...
+    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer: ...
+
+
+class CallsNeverEnd(Exception):
+    """So many calls did not come back that this process has no threads for a dependency any more."""
 
 
 Deliver = Callable[[Run, "Answer | Exception"], None]
 
-_DEPENDENCY: Mapping[type[Request], str] = {
-    outside.AssessRisk: "risk",
-    outside.AuthorizePayment: "payment",
-    outside.CapturePayment: "payment",
-    outside.VoidPayment: "payment",
-    outside.BuyLabel: "carrier",
-    outside.RefundLabel: "carrier",
-    outside.HandOverParcel: "carrier",
-    outside.TrackParcel: "carrier",
-    outside.NotifyCustomer: "mail",
-}
-
 
 class CallThreads:
-    """`threads` for each dependency; 0 calls on the spot."""
+    """`threads` for each dependency; 0 calls on the spot. `fail` hears of a thread that ended by an error."""
 
-    def __init__(self, world: World, deliver: Deliver, *, threads: int) -> None:
+    def __init__(  # noqa: PLR0913 - each can be left out
+        self,
+        world: World,
+        deliver: Deliver,
+        *,
+        threads: int,
+        breakers: Breakers | None = None,
+        limit_s: float = float("inf"),
+        clock: Callable[[], float] = time.monotonic,
+        fail: Callable[[BaseException], None] = log.error,
+    ) -> None:
         self._world = world
         self._deliver = deliver
-        self._queues: dict[str, SimpleQueue[Call | None]] = {}
+        self._breakers = breakers or AllClosed()
+        self._limit_s = limit_s
+        self._clock = clock
+        self._fail = fail
         self._width = threads
-        for name in sorted(set(_DEPENDENCY.values())) if threads else ():
-            self._queues[name] = SimpleQueue()
-            for number in range(threads):
-                thread = threading.Thread(
-                    target=self._work, args=(self._queues[name],), name=f"{name}-{number}", daemon=True
-                )
-                thread.start()
+        self._looked_at = float("-inf")
+        self._lanes: dict[str, _Lane] = {}
+        for name in sorted(set(DEPENDENCY.values())) if threads else ():
+            self._lanes[name] = _Lane(name)
+            for _ in range(threads):
+                self._start(self._lanes[name])
 
     def make(self, call: Call) -> None:
         """Hand the call to its dependency's threads; the answer is delivered later."""
-        if self._queues:
-            self._queues[_DEPENDENCY[type(call.request)]].put(call)
+        if self._lanes:
+            self._lanes[DEPENDENCY[call.run.key.step]].queue.put(call)
         else:
-            self._make(call)
+            self._make(call, _Caller())
 
     def cancel(self) -> list[Call]:
         """Take back the calls that no thread has begun."""
         taken: list[Call] = []
-        for queue in self._queues.values():
+        for lane in self._lanes.values():
             with suppress(Empty):
-                while (call := queue.get_nowait()) is not None:
+                while (call := lane.queue.get_nowait()) is not None:
                     taken.append(call)
         return taken
 
+    def look_after(self) -> None:
+        """Write off the calls that do not come back. Raises `CallsNeverEnd`."""
+        now = self._clock()
+        if now - self._looked_at < LOOK_S:
+            return
+        self._looked_at = now
+        for lane in self._lanes.values():
+            for caller in [one for one in lane.callers if now - one.since > self._limit_s]:
+                self._write_off(lane, caller, now)
+
     def close(self) -> None:
         """End the threads when they have made the calls that they have."""
-        for queue in self._queues.values():
+        for lane in self._lanes.values():
             for _ in range(self._width):
-                queue.put(None)
+                lane.queue.put(None)
 
-    def _work(self, queue: "SimpleQueue[Call | None]") -> None:
-        while (call := queue.get()) is not None:
-            self._make(call)
+    def _start(self, lane: "_Lane") -> None:
+        caller = _Caller()
+        lane.callers.append(caller)
+        name = f"{lane.dependency}-{len(lane.callers) + lane.lost}"
+        threading.Thread(target=self._work, args=(lane, caller), name=name, daemon=True).start()
 
-    def _make(self, call: Call) -> None:
+    def _work(self, lane: "_Lane", caller: "_Caller") -> None:
+        try:
+            while not caller.is_lost and (call := lane.queue.get()) is not None:
+                self._make(call, caller)
+        except BaseException as error:  # noqa: BLE001 - a thread that is missing in silence would be missed for ever
+            self._fail(error)
+
+    def _make(self, call: Call, caller: "_Caller") -> None:
+        dependency = DEPENDENCY[call.run.key.step]
+        caller.begin(call, self._clock())
+        try:
+            self._breakers.admit(dependency, call.run)
+        except Exception as refusal:  # noqa: BLE001 - classified by the retry policy like every failure
+            if caller.end() is not None:
+                self._deliver(call.run, refusal)
+            return
+        began = self._clock()
+        answer = self._ask(call)
+        if caller.end() is not None:
+            self._tell(dependency, call.run, answer, self._clock() - began)
+
+    def _ask(self, call: Call) -> Answer | Exception:
         order_id = call.run.key.order_id
         try:
             reach("before_call", order_id)
-            answer: Answer | Exception = self._world.call(call.request, inquire_first=call.inquire)
+            answer: Answer | Exception = self._world.call(call.request, inquire_first=call.inquire, act=call.act)
             reach("after_call_before_commit", order_id)
         except Exception as error:  # noqa: BLE001 - every failure of a call is classified by the retry policy
-            answer = error
-        self._deliver(call.run, answer)
+            return error
+        return answer
+
+    def _tell(self, dependency: str, run: Run, answer: Answer | Exception, elapsed_s: float) -> None:
+        self._breakers.report(dependency, run, answer if isinstance(answer, Exception) else None, elapsed_s)
+        self._deliver(run, answer)
+
+    def _write_off(self, lane: "_Lane", caller: "_Caller", now: float) -> None:
+        elapsed_s = now - caller.since
+        call = caller.end()
+        if call is None:
+            return  # it came back after all
+        caller.is_lost = True
+        lane.callers.remove(caller)
+        lane.lost += 1
+        log.error("a call does not come back", run=str(call.run.key), elapsed_s=round(elapsed_s, 1), lost=lane.lost)
+        self._tell(lane.dependency, call.run, OutcomeUnknown(f"no answer within {elapsed_s:.0f} s"), elapsed_s)
+        if lane.lost >= LOST_FOR_EACH * self._width:
+            raise CallsNeverEnd(f"{lane.lost} calls to {lane.dependency} never came back")
+        self._start(lane)
+
+
+class _Lane:
+    """The calls and callers of one dependency."""
+
+    def __init__(self, dependency: str) -> None:
+        self.dependency = dependency
+        self.queue: SimpleQueue[Call | None] = SimpleQueue()
+        self.callers: list[_Caller] = []
+        self.lost = 0
+
+
+class _Caller:
+    """One thread, and the call that it is making. Whoever ends the call, the thread or who writes it off, delivers the answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._call: Call | None = None
+        self.since = float("inf")
+        self.is_lost = False
+
+    def begin(self, call: Call, now: float) -> None:
+        with self._lock:
+            self._call, self.since = call, now
+
+    def end(self) -> Call | None:
+        """The call, for the first who asks."""
+        with self._lock:
+            call, self._call, self.since = self._call, None, float("inf")
+            return call

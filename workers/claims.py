@@ -1,29 +1,41 @@
 """What a worker takes on: runs of the orders that it was woken for, and due runs that nobody came for.
 
-A frame is acknowledged once the claim of its orders has committed; from then on the rows remember the work.
+A frame is acknowledged once the claim of its orders has committed; from then on the rows remember the work. Steps whose dependency
+has all the room that it may have, or whose breaker is not closed, are left out: the rows wait. Of a limited dependency so many
+runs are claimed as the fleet grants, the oldest first. Suspects are another matter (`workers.suspects`).
 """
 
 from collections import deque
+from collections.abc import Callable, Sequence
 
 from domain.errors import StoreUnavailable
+from domain.work import Run, Step
 from infrastructure.failpoints import reach
+from workers.breaking import steps_of, without
 from workers.desk import Desk
 from workers.mailbox import WakeUp
+from workers.room import Room
+from workers.suspects import Suspects
 from workers.tools import Tools
+from workers.turns import Inputs
 from workers.worker_settings import Counters, WorkerSettings
+
+ASK_AGAIN_S = 0.25
+ASK_IDLE_S = 1.0
 
 
 class Claims:
     """Used by one thread. Whatever raises `StoreUnavailable` may have claimed something that we do not know of."""
 
     def __init__(self, tools: Tools, settings: WorkerSettings, desk: Desk, counters: Counters) -> None:
-        self._store = tools.store
-        self._holding = tools.holding
-        self._clock = tools.clock
+        self._tools = tools
         self._settings = settings
         self._desk = desk
         self._counters = counters
+        self._suspects = Suspects(tools, settings, desk)
         self._pending: deque[WakeUp] = deque()
+        self._short: set[str] = set()  # dependencies for which there was no room
+        self._ask_at: dict[str, float] = {}
         self._swept_at = float("-inf")
 
     def woken(self, frame: WakeUp) -> None:
@@ -31,21 +43,47 @@ class Claims:
         self._pending.append(frame)
 
     def is_hungry(self) -> bool:
-        """There are frames, and room for their orders."""
-        return bool(self._pending) and self._room() > 0
+        """There is something to claim, and room for it."""
+        if self._suspects.are_alone:
+            return not len(self._desk)
+        return bool(self._pending) and self._room().free > 0
 
     def look(self) -> None:
         """Take on what there is room for. Raises `StoreUnavailable`."""
+        if self._suspects.look(self._open_steps()):
+            return
         self._sweep()  # before new work, so that a backlog cannot keep retries and timers waiting
+        self._claim_granted()
+        self._claim_what_was_left()
         self._claim_woken()
 
-    def _room(self) -> int:
-        return self._settings.in_flight - len(self._desk)
+    def may_carry(self) -> bool:
+        """Whether the orders that we have may go on here; not beside a suspect."""
+        return not self._suspects.are_alone
+
+    def steps_to_carry(self) -> frozenset[Step]:
+        """The steps that may be begun without being claimed."""
+        return without(self._settings.steps, self._tools.breakers.limited())
+
+    def room_beside(self, inputs: dict[str, Inputs]) -> Callable[[Step], bool]:
+        """Gives out the places for what is carried on when these inputs are settled."""
+        room = self._room(inputs)
+        room.refused = self._short
+        return room.take
+
+    def _room(self, inputs: dict[str, Inputs] | None = None) -> Room:
+        return Room(self._desk, self._settings.in_flight, inputs)
+
+    def _open_steps(self) -> list[Step]:
+        """The steps that may be claimed like this."""
+        full = self._room().full()
+        self._short |= full
+        return sorted(without(self._settings.steps, self._tools.breakers.limited() | full))
 
     def _claim_woken(self) -> None:
         """Claim the due runs of the orders that we were woken for, then acknowledge the frames."""
         frames: list[WakeUp] = []
-        room = min(self._room(), self._settings.batch)
+        room = min(self._room().free, self._settings.batch)
         while self._pending and room > 0:
             frame = self._pending.popleft()
             frames.append(frame)
@@ -55,10 +93,9 @@ class Claims:
         orders = list(dict.fromkeys(order_id for frame in frames for order_id in frame.orders))
         reach("before_claim")
         try:
-            self._desk.begin(self._store.claim(orders, list(self._settings.steps), self._holding.current))
+            self._begin(lambda: self._tools.store.claim(orders, self._open_steps(), self._tools.holding.current))
         except StoreUnavailable:
             self._pending.extendleft(reversed(frames))
-            self._desk.unsure = True
             raise
         reach("after_claim_before_ack")
         for frame in frames:
@@ -67,18 +104,52 @@ class Claims:
 
     def _sweep(self) -> None:
         """Claim what has been due for a while and nobody came for: a lost wake-up costs time only."""
-        now = self._clock()
-        room = min(self._room(), self._settings.batch)
+        now = self._tools.clock()
+        room = min(self._room().free, self._settings.batch)
         if room <= 0 or now - self._swept_at < self._settings.sweep.total_seconds():
             return
         self._swept_at = now
+        store, holder = self._tools.store, self._tools.holding.current
+        store.orphans()  # the relay looks more often, if there is one
+        claimed = self._begin(lambda: store.claim_due(room, self._open_steps(), holder))
+        reach("after_sweep")
+        self._counters.swept += claimed
+        if claimed == self._settings.batch:
+            self._swept_at = float("-inf")  # there is more: do not wait
+
+    def _claim_granted(self) -> None:
+        """Claim as much of the limited dependencies as the fleet allows."""
+        now, breakers = self._tools.clock(), self._tools.breakers
+        for dependency in sorted(breakers.limited()):
+            steps = steps_of(dependency, self._settings.steps)
+            room = min(self._room().free, self._settings.batch)
+            if not steps or room <= 0 or now < self._ask_at.get(dependency, now):
+                continue
+            granted = breakers.grant(dependency, room)
+            claimed = self._claim_oldest(granted, steps)
+            breakers.give_back(dependency, granted - claimed)
+            self._ask_at[dependency] = now + (ASK_IDLE_S if granted > claimed else ASK_AGAIN_S)
+
+    def _claim_what_was_left(self) -> None:
+        """Claim for dependencies that had no room when somebody announced their runs, and have some now."""
+        for dependency in sorted(self._short - self._tools.breakers.limited()):
+            room = self._room()
+            if not room.is_roomy(dependency):
+                continue
+            limit = min(room.free, self._settings.batch)
+            if self._claim_oldest(limit, steps_of(dependency, self._settings.steps)) < limit:
+                self._short.discard(dependency)
+
+    def _claim_oldest(self, limit: int, steps: Sequence[Step]) -> int:
+        if not limit or not steps:
+            return 0
+        return self._begin(lambda: self._tools.store.claim_oldest(limit, steps, self._tools.holding.current))
+
+    def _begin(self, claim: Callable[[], Sequence[Run]]) -> int:
         try:
-            claimed = self._store.claim_due(room, list(self._settings.steps), self._holding.current)
+            claimed = claim()
         except StoreUnavailable:
             self._desk.unsure = True
             raise
-        reach("after_sweep")
         self._desk.begin(claimed)
-        self._counters.swept += len(claimed)
-        if len(claimed) == self._settings.batch:
-            self._swept_at = float("-inf")  # there is more: do not wait
+        return len(claimed)

@@ -16,11 +16,14 @@ import structlog
 
 from domain.errors import StoreUnavailable, Transient
 from domain.ports import Meta, Unit, Verdict
+from domain.work import DEPENDENCY
 from infrastructure.failpoints import reach
 from workers.batch import Batch
 from workers.claims import Claims
 from workers.desk import Desk
 from workers.mailbox import Answered, Nudge, WakeUp
+from workers.retry import Judge
+from workers.retry_budget import RetryBudget
 from workers.tools import Tools
 from workers.turns import Inputs, Result, Rules, settled_by
 from workers.worker_settings import Counters, WorkerSettings
@@ -42,18 +45,28 @@ class Conductor:
         self._tools = tools
         self._holding = tools.holding
         self._claims = Claims(tools, settings, self.desk, self.counters)
+        self._budget = RetryBudget(tools.clock, share=settings.retry_share, floor=settings.retry_floor)
+        self.alive_at = tools.clock()
         self._isolating = 0
         self._draining = False
         self._reconciled_at = float("-inf")
 
     def once(self, *, timeout_s: float = 0.0) -> None:
         """One round; waits at most so long for mail. Raises `StoreUnavailable` with all inputs kept."""
+        self._live()
         if self._holding.is_lost():
             self._start_over()
         self._disown()
+        self._tools.breakers.refresh()
         self._open_mail(timeout_s)
+        self._tools.calls.look_after()
+        self._live()
         self._claims.look()
         self._take()
+
+    def _live(self) -> None:
+        """Note the time: a round that does not get on is stuck, and whoever watches must end the process."""
+        self.alive_at = self._tools.clock()
 
     def is_busy(self) -> bool:
         """There is something to do without any mail."""
@@ -67,7 +80,9 @@ class Conductor:
 
     def conclude(self, *, timeout_s: float) -> None:
         """A round of draining: only answers are taken in. Raises `StoreUnavailable` with all inputs kept."""
+        self._live()
         self._open_mail(timeout_s)
+        self._tools.calls.look_after()
         self._take()
 
     def _open_mail(self, timeout_s: float) -> None:
@@ -82,10 +97,11 @@ class Conductor:
 
     def _take(self) -> None:
         """Decide and append what is there, a batch at most."""
-        rules = self._rules()
         inputs = self._next_inputs()
+        rules = self._rules(inputs)
         parts = self.batch.take(inputs, rules) if inputs else iter(())
         while (outcome := self._next_part(parts, inputs)) is not None:
+            self._live()
             self.counters.batches += 1
             reach("after_append_before_calls")
             for result, verdict in outcome:
@@ -136,7 +152,9 @@ class Conductor:
     def _announce_others(self, results: Iterable[Result]) -> None:
         """Wake whoever is to do what we do not do ourselves."""
         reach("before_announce")
-        self._tools.announce([pair for result in results for pair in result.announce])
+        limited = self._tools.breakers.limited()
+        pairs = [pair for result in results for pair in result.announce]
+        self._tools.announce([pair for pair in pairs if DEPENDENCY.get(pair[0]) not in limited])
 
     def _done(self, result: Result) -> None:
         """The unit is committed: follow it in memory and make its calls."""
@@ -151,6 +169,7 @@ class Conductor:
         if not any(want.key in self.desk.held for want in result.known.wants):
             self.batch.forget([result.unit.lock])
         for call in result.calls:
+            self._budget.called(DEPENDENCY[call.run.key.step])
             self._tools.calls.make(call)
 
     def _log_troubles(self, result: Result) -> None:
@@ -161,6 +180,8 @@ class Conductor:
             if settled.state == "dead":
                 self.counters.dead += 1
                 log.error("dead letter", reason=settled.error, **about)
+            elif settled.parked_on:
+                log.debug("run is parked", dependency=settled.parked_on, **about)
             elif settled.state == "ready" and settled.error:
                 log.info("run will be tried again", reason=settled.error, **about)
 
@@ -184,8 +205,8 @@ class Conductor:
 
     def _set_aside(self, order_id: str, inputs: Inputs, error: Exception) -> None:
         """Settle the runs of an order that cannot be decided, without touching its events."""
-        retry = self.settings.retry
-        settled = [settled_by(retry.after(error, run.attempts, self._tools.random), run) for run in inputs.runs()]
+        judge, now = self._judge(), self._tools.store.now()
+        settled = [settled_by(judge.crashed(run) or judge.fate(error, run, now), run) for run in inputs.runs()]
         meta = Meta(command_id=f"set aside:{order_id}", correlation_id=order_id, actor=self.settings.name)
         unit = Unit(lock=order_id, expected={}, events=(), meta=meta, settled=settled)
         try:
@@ -201,14 +222,22 @@ class Conductor:
         self.desk.finish(one.key for one in settled)
         self.counters.dead += sum(one.state == "dead" for one in settled)
 
-    def _rules(self) -> Rules:
+    def _rules(self, inputs: dict[str, Inputs]) -> Rules:
         return Rules(
-            steps=self.settings.steps,
+            steps=self._claims.steps_to_carry(),
             holder=self._holding.current,
             actor=self.settings.name,
-            retry=self.settings.retry,
+            judge=self._judge(),
+            carry=not self._draining and self._claims.may_carry(),
+            room=self._claims.room_beside(inputs),
+        )
+
+    def _judge(self) -> Judge:
+        return Judge(
+            retries=self.settings.retry,
             random=self._tools.random,
-            carry=not self._draining,
+            limited=self._tools.breakers.limited(),
+            may_retry=self._budget.may_retry,
         )
 
     def _start_over(self) -> None:

@@ -8,17 +8,16 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from domain.outside import Answer
-from domain.work import Run, RunKey
+from domain.work import DEPENDENCY, Run, RunKey
 from workers.turns import Inputs
-
-SUSPECT_AFTER = 3
 
 
 class Desk:
-    """Used by one thread. `unsure`: the store may have given us runs that we do not know of."""
+    """Used by one thread. `unsure`: the store may have given us runs that we do not know of; `calling`: runs held by dependency."""
 
     def __init__(self) -> None:
         self.held: dict[RunKey, Run] = {}
+        self.calling: Counter[str] = Counter()
         self.waiting: dict[str, Inputs] = {}
         self.conflicts: Counter[str] = Counter()
         self.unsure = False
@@ -28,12 +27,15 @@ class Desk:
 
     def hold(self, run: Run) -> None:
         """The run is ours; something will come in for it."""
+        dependency = DEPENDENCY.get(run.key.step)
+        if dependency is not None and run.key not in self.held:
+            self.calling[dependency] += 1
         self.held[run.key] = run
 
     def begin(self, runs: Iterable[Run]) -> None:
         """The runs are ours and wait to be begun."""
         for run in runs:
-            self.held[run.key] = run
+            self.hold(run)
             self._inputs_of(run).begin.append(run)
 
     def conclude(self, run: Run, answer: Answer | Exception) -> None:
@@ -43,14 +45,8 @@ class Desk:
             self._inputs_of(run).answers.append((run, answer))
 
     def take(self, limit: int) -> dict[str, Inputs]:
-        """What has waited longest, for at most so many orders; a suspect is taken alone.
-
-        A suspect has been tried often without coming to an end. If it is what ends its workers, it must not take others with it.
-        """
-        orders = list(islice(self.waiting, limit))
-        suspects = [place for place, order_id in enumerate(orders) if _is_suspect(self.waiting[order_id])]
-        end = max(1, suspects[0]) if suspects else len(orders)
-        return {order_id: self.waiting.pop(order_id) for order_id in orders[:end]}
+        """What has waited longest, for at most so many orders."""
+        return {order_id: self.waiting.pop(order_id) for order_id in list(islice(self.waiting, limit))}
 
     def put_back(self, inputs: Mapping[str, Inputs]) -> None:
         """Take these again after what waits already; within an order they stay ahead of what came in since."""
@@ -66,7 +62,9 @@ class Desk:
     def finish(self, keys: Iterable[RunKey]) -> None:
         """The runs are not ours any more."""
         for key in keys:
-            self.held.pop(key, None)
+            dependency = DEPENDENCY.get(key.step)
+            if self.held.pop(key, None) is not None and dependency is not None:
+                self.calling[dependency] -= 1
 
     def drop(self, order_id: str) -> list[Run]:
         """Let go of everything of an order; returns the runs."""
@@ -87,13 +85,10 @@ class Desk:
     def clear(self) -> None:
         """Nothing is ours any more."""
         self.held.clear()
+        self.calling.clear()
         self.waiting.clear()
         self.conflicts.clear()
         self.unsure = False
 
     def _inputs_of(self, run: Run) -> Inputs:
         return self.waiting.setdefault(run.key.order_id, Inputs())
-
-
-def _is_suspect(inputs: Inputs) -> bool:
-    return any(run.attempts > SUSPECT_AFTER for run in inputs.begin)

@@ -30,6 +30,8 @@ class Holders(Protocol):
 
     def forget(self, holder: Holder) -> None: ...
 
+    def excuse(self, former: Holder) -> int: ...
+
 
 class Holding:
     """One registration after the other; `current` is the one in force."""
@@ -51,6 +53,8 @@ class Holding:
         self._lock = threading.Lock()
         self._renewed_at = float("-inf")
         self._current: Holder | None = None
+        self._former: list[Holder] = []
+        self._excusing = threading.Lock()
 
     @property
     def current(self) -> Holder:
@@ -64,12 +68,14 @@ class Holding:
         """Become a (new) holder. Raises `StoreUnavailable`."""
         if self._current is not None:
             former, self._current = self._current, None
+            self._former.append(former)
             self._holders.forget(former)
         asked_at = self._clock()
         reach("before_register")
         holder = self._holders.register(self._name, self._lease)
         with self._lock:
             self._current, self._renewed_at = holder, asked_at
+        self._excuse_former()
         return holder
 
     def is_lost(self) -> bool:
@@ -96,8 +102,23 @@ class Holding:
         """Renew the lease if there is one; never raises what the store says."""
         holder = self._current
         if holder is not None:
+            self._excuse_former()
             self._note(holder, *self._renew(holder))
             reach("after_renew")
+
+    def _excuse_former(self) -> None:
+        """We are alive, so what was taken from us was not lost by a crash."""
+        if not self._excusing.acquire(blocking=False):
+            return
+        try:
+            while self._former:
+                given = self._holders.excuse(self._former[-1])
+                log.info("runs of a former lease given back", runs=given)
+                self._former.pop()
+        except StoreUnavailable as error:
+            log.warning("a former lease is not settled yet", reason=error.reason)
+        finally:
+            self._excusing.release()
 
     def _renew(self, holder: Holder) -> tuple[bool, float]:
         """Whether we are the holder still, as far as we can know, and since when that is certain."""

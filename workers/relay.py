@@ -4,7 +4,7 @@ It announces what is due and was not claimed: retries and timers whose time has 
 crash or a wiped broker. It makes the runs of vanished holders ready again. Any number of relays may run; two cost doubled wake-ups.
 
 When a step's queue already holds many frames, its workers are behind and more wake-ups would only pile up: its rows are left for
-later, those of other steps are not.
+later, those of other steps are not. Rows of steps whose breaker is not closed wait for it.
 """
 
 import random
@@ -21,6 +21,7 @@ from domain.ports import WorkList
 from domain.work import Step
 from infrastructure.failpoints import reach
 from workers.announce import Announce
+from workers.breaking import AllClosed, Breakers, without
 
 log = structlog.get_logger()
 
@@ -36,7 +37,7 @@ class RelaySettings:
     """`interval_s` between looks when nothing is due; `full_at`: frames in a queue that count as a backlog."""
 
     interval_s: float = 0.25
-    orphans_every_s: float = 1.0
+    orphans_every_s: float = 0.25
     tidy_every_s: float = 60.0
     limit: int = 2000
     full_at: int = 50
@@ -52,6 +53,7 @@ class Relay:
         backlog: Callable[[str], int | None],
         settings: RelaySettings | None = None,
         *,
+        breakers: Breakers | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
@@ -59,6 +61,7 @@ class Relay:
         self._backlog = backlog
         self._busy = True  # the queues are asked how full they are only while there is something to announce
         self._settings = settings or RelaySettings()
+        self._breakers = breakers or AllClosed()
         self._clock = clock
         self._stop = threading.Event()
         self._orphans_at = float("-inf")
@@ -86,23 +89,26 @@ class Relay:
     def look(self) -> bool:
         """One look. True: there was a full load, so look again at once."""
         now = self._clock()
-        if now - self._orphans_at >= self._settings.orphans_every_s:
+        tidy = now - self._tidied_at >= self._settings.tidy_every_s
+        if tidy or now - self._orphans_at >= self._settings.orphans_every_s:
             self._orphans_at = now
             reach("before_orphans")
-            orphans = self._store.orphans()
+            orphans = self._store.orphans(thorough=tidy)
             if orphans:
                 log.warning("runs of vanished workers are ready again", runs=orphans)
-        if now - self._tidied_at >= self._settings.tidy_every_s:
+        if tidy:
             self._tidied_at = now
             self._store.forget_holders()
-        free = self._steps_without_backlog() if self._busy else list(Step)
+        self._breakers.refresh()
+        open_steps = without(frozenset(Step), self._breakers.limited())
+        free = [step for step in Step if step in open_steps and not (self._busy and self._has_backlog(step))]
         due = self._store.wake(self._settings.limit, free)
         reach("after_wake_before_publish")
         self._announce(due)
         reach("after_publish_before_next")
         self.announced += len(due)
-        self._busy = bool(due) or len(free) < len(Step)
+        self._busy = bool(due) or len(free) < len(open_steps)
         return len(due) == self._settings.limit
 
-    def _steps_without_backlog(self) -> list[Step]:
-        return [step for step in Step if (self._backlog(step) or 0) < self._settings.full_at]
+    def _has_backlog(self, step: Step) -> bool:
+        return (self._backlog(step) or 0) >= self._settings.full_at

@@ -1,27 +1,42 @@
 """How often a step is tried, and how long it waits in between. The one retry layer: attempts are counted in the database.
 
 Backoff is exponential with full jitter: a random time between nothing and the current ceiling, so that a fleet that failed together
-does not return together. A time that the other side named (Retry-After) is a floor.
+does not return together. A time that the other side named (Retry-After) is a floor. What is no fault of the run costs it no
+attempt: the other side was not reached, asked all of us to come later, its breaker is not closed, or too many retries are under way.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Protocol
 
-from domain.errors import CommandRefused, OutcomeUnknown, Poison, Transient, Unavailable
+from domain.errors import (
+    BreakerOpen,
+    CommandRefused,
+    KeyExpired,
+    OutcomeUnknown,
+    Poison,
+    RateLimited,
+    Transient,
+    Unavailable,
+)
+from domain.work import DEPENDENCY, Run, Step
 
+CRASHES = 5
 REASON_LIMIT = 500
 LONGEST_FLOOR_S = 86_400.0
+SHORTEST_S = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Again:
-    """Try again after `due_in`. `keep_attempt` False: nothing reached the other side, so the attempt does not count."""
+    """Try again after `due_in`, or when the breaker of `parked_on` allows. `keep_attempt` False: the attempt does not count."""
 
     due_in: timedelta
     keep_attempt: bool
     unknown: bool
     reason: str
+    parked_on: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,37 +49,102 @@ class GiveUp:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """`attempts` in all; waits grow from `base_s` to `cap_s`. `crashes` more are allowed to a run whose workers vanished."""
+    """`attempts` in all, and none after `deadline_s` since the first that failed; waits grow from `base_s` to `cap_s`."""
 
     attempts: int = 8
-    crashes: int = 20
     base_s: float = 0.5
     cap_s: float = 60.0
+    deadline_s: float = 86_400.0
 
-    def after(self, error: Exception, attempts: int, random: Callable[[], float]) -> Again | GiveUp:
-        """What an error means for a run that has been tried `attempts` times; `random` gives [0, 1)."""
-        reason = _told(error)
-        match error:
-            case Unavailable():
-                wait = self._wait(min(attempts, 4), random, error.retry_after_s)
-                return Again(due_in=wait, keep_attempt=False, unknown=False, reason=reason)
-            case Transient():
-                unknown = isinstance(error, OutcomeUnknown)
-                if attempts >= self.attempts:
-                    return GiveUp(reason=reason, unknown=unknown)
-                wait = self._wait(attempts, random, error.retry_after_s)
-                return Again(due_in=wait, keep_attempt=True, unknown=unknown, reason=reason)
-            case Poison() | CommandRefused():
-                return GiveUp(reason=reason)
-            case _:
-                if attempts >= self.attempts:
-                    return GiveUp(reason=reason, unknown=True)
-                return Again(due_in=self._wait(attempts, random, None), keep_attempt=True, unknown=True, reason=reason)
+    def of(self, step: Step) -> "RetryPolicy":
+        """The same for every step."""
+        del step
+        return self
 
-    def _wait(self, attempts: int, random: Callable[[], float], at_least_s: float | None) -> timedelta:
+    def wait(self, attempts: int, random: Callable[[], float], at_least_s: float | None = None) -> timedelta:
+        """How long a run that has been tried `attempts` times waits; `random` gives [0, 1)."""
         ceiling = min(self.cap_s, self.base_s * 2 ** min(attempts, 30))
-        floor = min(max(at_least_s or 0.0, 0.05), LONGEST_FLOOR_S)
+        floor = min(max(at_least_s or 0.0, SHORTEST_S), LONGEST_FLOOR_S)
         return timedelta(seconds=floor + ceiling * random())
+
+    def is_over(self, run: Run, now: datetime) -> bool:
+        """Whether the attempt that just failed was the last."""
+        age_s = (now - run.failing_since).total_seconds() if run.failing_since else 0.0
+        return run.attempts >= self.attempts or age_s > self.deadline_s
+
+
+class Retries(Protocol):
+    """Knows the policy of every step."""
+
+    def of(self, step: Step) -> RetryPolicy: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryTable:
+    """The policy of every step: its own, else that of its dependency, else the common one."""
+
+    common: RetryPolicy = field(default_factory=RetryPolicy)
+    special: Mapping[str, RetryPolicy] = field(default_factory=dict)
+
+    def of(self, step: Step) -> RetryPolicy:
+        """The policy of a step."""
+        return self.special.get(step) or self.special.get(DEPENDENCY.get(step, ""), self.common)
+
+
+def unlimited(dependency: str) -> bool:
+    """No budget."""
+    del dependency
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """What an error means for a run. `limited`: dependencies whose breakers are not closed; `may_retry` asks the budget."""
+
+    retries: Retries
+    random: Callable[[], float]
+    limited: frozenset[str] = frozenset()
+    may_retry: Callable[[str], bool] = unlimited
+
+    def fate(self, error: Exception, run: Run, now: datetime) -> Again | GiveUp:
+        """Try it again, and when; or let a person decide."""
+        if isinstance(error, (Poison, CommandRefused)):
+            return GiveUp(reason=_told(error), unknown=isinstance(error, KeyExpired))
+        if isinstance(error, (BreakerOpen, RateLimited)):
+            return self._not_now(error, run)
+        blameless = isinstance(error, Unavailable) or DEPENDENCY.get(run.key.step) in self.limited
+        if not blameless and self.retries.of(run.key.step).is_over(run, now):
+            return GiveUp(reason=_told(error), unknown=_may_have_happened(error))
+        return self._again(error, run, counts=not blameless)
+
+    def crashed(self, run: Run) -> GiveUp | None:
+        """Whether the run has ended enough workers. It may have done so after the outside had acted."""
+        if run.crashes <= CRASHES:
+            return None
+        reason = f"its workers ended while they had it, {run.crashes} times in a row"
+        return GiveUp(reason=reason, unknown=run.key.step in DEPENDENCY)
+
+    def _not_now(self, error: BreakerOpen | RateLimited, run: Run) -> Again:
+        """Nobody has done anything; it concerns all runs of the dependency alike."""
+        if isinstance(error, BreakerOpen):
+            wait, parked_on = timedelta(0), error.dependency
+        else:
+            wait, parked_on = self.retries.of(run.key.step).wait(1, self.random, error.retry_after_s), ""
+        return Again(due_in=wait, keep_attempt=False, unknown=False, reason=_told(error), parked_on=parked_on)
+
+    def _again(self, error: Exception, run: Run, *, counts: bool) -> Again:
+        policy, dependency = self.retries.of(run.key.step), DEPENDENCY.get(run.key.step)
+        attempts = min(run.attempts, 4) if isinstance(error, Unavailable) else run.attempts
+        wait = policy.wait(attempts, self.random, getattr(error, "retry_after_s", None))
+        if dependency is not None and not self.may_retry(dependency):
+            counts = False
+            wait = max(wait, timedelta(seconds=policy.cap_s * (0.5 + self.random() / 2)))
+        return Again(due_in=wait, keep_attempt=counts, unknown=_may_have_happened(error), reason=_told(error))
+
+
+def _may_have_happened(error: Exception) -> bool:
+    """An error that nobody foresaw says nothing about the other side."""
+    return isinstance(error, OutcomeUnknown) or not isinstance(error, Transient)
 
 
 def _told(error: Exception) -> str:

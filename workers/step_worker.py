@@ -1,12 +1,15 @@
 """The step worker: receive, claim, load, decide, call, append, settle, over batches.
 
 One thread conducts (`workers.conductor`). Other threads only fill its mailbox: the consumer, the call threads, the lease. `run`
-itself waits for the end, so that a store that does not answer cannot keep a stopping process beyond its grace time.
+itself waits for the end and watches: a store that does not answer cannot keep a stopping process beyond its grace time, a thread
+that ends by an error ends the process, and so does a round that never ends. Half a worker is worse than none: it would hold runs
+under a lease that goes on being renewed. What such a process leaves behind is taken over, and counted as a crash.
 """
 
 import random
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
 
@@ -14,6 +17,7 @@ import structlog
 
 from domain.errors import StoreUnavailable
 from workers.announce import Announce
+from workers.breaking import AllClosed, Breakers
 from workers.calls import CallThreads, World
 from workers.conductor import Conductor
 from workers.holding import Holding
@@ -23,19 +27,48 @@ from workers.worker_settings import Counters, WorkerSettings
 
 log = structlog.get_logger()
 
+WATCH_S = 1.0
+
+
+class Stuck(Exception):
+    """A round of the conductor did not end in time."""
+
 
 class StepWorker:
     """`run` returns when it was stopped and has drained."""
 
-    def __init__(self, store: WorkerStore, world: World, announce: Announce, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        store: WorkerStore,
+        world: World,
+        announce: Announce,
+        settings: WorkerSettings,
+        *,
+        breakers: Breakers | None = None,
+    ) -> None:
+        breakers = breakers or AllClosed()
         self.mailbox = Mailbox()
         self.holding = Holding(store, settings.name, settings.lease, lambda: self.mailbox.put(Nudge()))
         self.calls = CallThreads(
-            world, lambda run, answer: self.mailbox.put(Answered(run, answer)), threads=settings.threads
+            world,
+            lambda run, answer: self.mailbox.put(Answered(run, answer)),
+            threads=settings.threads,
+            breakers=breakers,
+            limit_s=settings.call_limit.total_seconds(),
+            fail=self._fail,
         )
-        tools = Tools(store=store, calls=self.calls, announce=announce, mailbox=self.mailbox, holding=self.holding)
+        tools = Tools(
+            store=store,
+            calls=self.calls,
+            announce=announce,
+            mailbox=self.mailbox,
+            holding=self.holding,
+            breakers=breakers,
+        )
         self.conductor = Conductor(tools, settings)
         self._settings = settings
+        self._over: Future[bool] = Future()
+        self._ending = threading.Lock()
         self._stop = threading.Event()
         self._stop_by = float("inf")
 
@@ -51,13 +84,16 @@ class StepWorker:
         self.mailbox.put(Nudge())
 
     def run(self) -> bool:
-        """Work until stopped. True: everything was finished or given back within the grace time."""
-        over: Future[bool] = Future()
-        threading.Thread(target=self._run_into, args=(over,), name="conductor", daemon=True).start()
-        threading.Thread(target=self.holding.keep, name="lease", daemon=True).start()
-        self._stop.wait()
+        """Work until stopped. True: everything was finished or given back within the grace time.
+
+        Raises what ended one of the threads, and `Stuck`.
+        """
+        self._start(lambda: self._end(self._work()), "conductor")
+        self._start(self.holding.keep, "lease")
         try:
-            return over.result(timeout=max(0.0, self._stop_by - time.monotonic()))
+            while not self._stop.wait(WATCH_S):
+                self._watch()
+            return self._over.result(timeout=max(0.0, self._stop_by - time.monotonic()))
         except TimeoutError:
             runs = len(self.conductor.desk)
             log.warning("grace time over; another worker will take over what is left", runs=runs)
@@ -65,12 +101,31 @@ class StepWorker:
         finally:
             self.holding.stop()
 
-    def _run_into(self, over: "Future[bool]") -> None:
-        try:
-            over.set_result(self._work())
-        except BaseException as error:  # noqa: BLE001 - raised again where `run` was called
-            over.set_exception(error)
-            self.stop()
+    def _start(self, work: Callable[[], None], name: str) -> None:
+        def run() -> None:
+            try:
+                work()
+            except BaseException as error:  # noqa: BLE001 - raised again where `run` was called
+                self._fail(error)
+
+        threading.Thread(target=run, name=name, daemon=True).start()
+
+    def _end(self, drained: bool) -> None:  # noqa: FBT001 - the result of `run`
+        with self._ending:
+            if not self._over.done():
+                self._over.set_result(drained)
+
+    def _fail(self, error: BaseException) -> None:
+        log.error("a thread of the worker has ended", thread=threading.current_thread().name, exc_info=error)
+        with self._ending:
+            if not self._over.done():
+                self._over.set_exception(error)
+        self.stop()
+
+    def _watch(self) -> None:
+        silent_s = time.monotonic() - self.conductor.alive_at
+        if silent_s > self._settings.stuck_after.total_seconds():
+            raise Stuck(f"the worker has been stuck for {silent_s:.0f} s")
 
     def _work(self) -> bool:
         failures = 0

@@ -30,6 +30,10 @@ class Calls(Protocol):
 
     def make(self, call: Call) -> None: ...
 
+    def look_after(self) -> None:
+        """Write off the calls that do not come back."""
+        ...
+
     def cancel(self) -> list[Call]:
         """Take back the calls that nobody has begun."""
         ...

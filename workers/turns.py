@@ -19,16 +19,17 @@ from domain.steps import Context, Turn
 from domain.stock import AllocationReleased, BackorderWithdrawn
 from domain.work import Run, RunKey, Step, Want
 from infrastructure.failpoints import reach
-from workers.retry import Again, GiveUp, RetryPolicy
+from workers.retry import Again, GiveUp, Judge
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to be made once the unit is committed."""
+    """A request to be made once the unit is committed; `act` False: only ask what became of it."""
 
     run: Run
     request: Request
     inquire: bool
+    act: bool = True
 
 
 @dataclass(slots=True)
@@ -63,16 +64,25 @@ class Result:
     announce: tuple[tuple[Step, str], ...]
 
 
+def always(step: Step) -> bool:
+    """There is a place for a run of any step."""
+    del step
+    return True
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """How this worker takes turns. `carry` False leaves every next step to whoever is woken for it."""
+    """How this worker takes turns: which steps it carries on itself, if `room` has a place; what else it leaves to the woken.
+
+    `carry` False leaves every next step to them.
+    """
 
     steps: frozenset[Step]
     holder: Holder
     actor: str
-    retry: RetryPolicy
-    random: Callable[[], float]
+    judge: Judge
     carry: bool = True
+    room: Callable[[Step], bool] = always
 
 
 def settled_by(fate: Again | GiveUp, run: Run) -> Settled:
@@ -86,6 +96,7 @@ def settled_by(fate: Again | GiveUp, run: Run) -> Settled:
         due_in=fate.due_in,
         keep_attempt=fate.keep_attempt,
         error=fate.reason,
+        parked_on=fate.parked_on,
     )
 
 
@@ -122,6 +133,7 @@ class _Turn:
         self._troubles: dict[RunKey, Again | GiveUp] = {}
         self._carried: dict[RunKey, Run] = {}
         self._deferred: list[Run] = []
+        self._left: set[RunKey] = set()
 
     def conclude(self, run: Run, answer: Answer | Exception) -> None:
         if isinstance(answer, Exception):
@@ -134,8 +146,8 @@ class _Turn:
             self._troubles[run.key] = GiveUp(reason="there is no such order")  # and nothing to record it in
         elif run.key not in {want.key for want in self._wanted()}:
             return
-        elif run.attempts > self._rules.retry.attempts + self._rules.retry.crashes:
-            self._trouble(run, Poison("its workers ended without an answer, again and again"))
+        elif (fate := self._rules.judge.crashed(run)) is not None:
+            self._give_up(run, fate)
         else:
             self._attempt(run, lambda: steps.begin(self._view, run, self._context))
 
@@ -144,7 +156,7 @@ class _Turn:
         known = {want.key for want in self._before.wants}
         while True:
             new = [want.key for want in self._wanted() if want.key not in known and want.due is None]
-            mine = [key for key in sorted(new, key=str) if key.step in self._rules.steps and key not in self._carried]
+            mine = [key for key in sorted(new, key=str) if self._carries(key)]
             if not mine:
                 return
             for key in mine:
@@ -154,6 +166,13 @@ class _Turn:
                     self._deferred.append(run)
                 else:
                     self.begin(run)
+
+    def _carries(self, key: RunKey) -> bool:
+        mine = key.step in self._rules.steps and key not in self._carried and key not in self._left
+        if mine and not self._rules.room(key.step):
+            self._left.add(key)
+            return False
+        return mine
 
     def result(self, inputs: Inputs) -> Result:
         wanted = {want.key: want for want in self._wanted()}
@@ -220,7 +239,9 @@ class _Turn:
             return
         self._apply(turn)
         if turn.request is not None:
-            self._calls[run.key] = Call(run, turn.request, turn.inquire or run.attempts > 1)
+            self._calls[run.key] = Call(
+                run, turn.request, turn.inquire or run.attempts > 1 or run.crashes > 0, turn.act
+            )
         elif turn.again_after is not None:
             self._later[run.key] = turn
 
@@ -240,22 +261,30 @@ class _Turn:
     def _trouble(self, run: Run, error: Exception) -> None:
         if run.key in self._carried:
             return  # its row is inserted as ready, and the trouble counted when it is claimed
-        fate = self._rules.retry.after(error, run.attempts, self._rules.random)
+        fate = self._rules.judge.fate(error, run, self._context.now)
+        if isinstance(fate, GiveUp):
+            self._give_up(run, fate)
+            return
         if fate.unknown:
             self._apply(steps.unknown(self._view, run, fate.reason, self._context.now))
-        if isinstance(fate, GiveUp):
-            self._apply(self._failed(run, fate.reason))
         self._troubles[run.key] = fate
 
-    def _failed(self, run: Run, reason: str) -> Turn:
+    def _give_up(self, run: Run, fate: GiveUp) -> None:
+        if fate.unknown:
+            self._apply(steps.unknown(self._view, run, fate.reason, self._context.now))
+        self._apply(self._failed(run, fate))
+        self._troubles[run.key] = fate
+
+    def _failed(self, run: Run, fate: GiveUp) -> Turn:
         key = run.key
         failed = StepFailed(
             step=key.step,
             part=key.part,
             ordinal=key.ordinal,
             attempts=run.attempts,
-            reason=reason,
+            reason=fate.reason,
             at=self._context.now,
+            unknown=fate.unknown,
         )
         return Turn(changes=((processes.process_stream(key.order_id), (failed,)),))
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 from domain.process import Policy
 from domain.routing import Warehouse
 from domain.work import Step
-from workers.retry import RetryPolicy
+from workers.retry import Retries, RetryPolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,6 +14,8 @@ class WorkerSettings:
     """`batch`: orders in one append; `in_flight`: runs held at once; `threads`: calls at once to each dependency.
 
     `sweep`: how often we look for due work that nobody announced; `reconcile`: for work that is ours without our knowing.
+    `call_limit`: after that a call will not come back any more; `stuck_after`: a round that takes so long will never end.
+    Of all calls to a dependency a share of `retry_share`, and `retry_floor` a minute, may be retries.
     """
 
     name: str
@@ -26,7 +28,11 @@ class WorkerSettings:
     reconcile: timedelta = timedelta(seconds=30)
     grace: timedelta = timedelta(seconds=25)
     policy: Policy = field(default_factory=Policy)
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: Retries = field(default_factory=RetryPolicy)
+    retry_share: float = 0.1
+    retry_floor: int = 60
+    call_limit: timedelta = timedelta(seconds=30)
+    stuck_after: timedelta = timedelta(seconds=120)
     warehouses: tuple[Warehouse, ...] = ()
 
 

@@ -58,9 +58,9 @@ class WorkQueries:
         rows = self._rows("wake", {"limit": limit, "steps": list(steps)})
         return [(Step(step), order_id) for step, order_id in rows]
 
-    def orphans(self) -> int:
+    def orphans(self, *, thorough: bool = False) -> int:
         """See `domain.ports.WorkList.orphans`."""
-        return self._set_free("gone_holders")
+        return self._set_free("gone_holders") + (self._set_free("unknown_holders") if thorough else 0)
 
     def register(self, name: str, lease: timedelta) -> Holder:
         """See `domain.ports.WorkList.register`."""
@@ -109,8 +109,7 @@ class WorkQueries:
             self.forget(Holder(id=holder_id, epoch=0))
 
     def forget_holders(self) -> int:
-        """Delete the rows of holders that are long gone and hold nothing; free what nobody known holds."""
-        self._set_free("unknown_holders")
+        """Delete the rows of holders that are long gone and hold nothing."""
         with self._work.connection() as connection:
             return connection.execute(_SQL["forget_holders"]).rowcount
 

@@ -51,11 +51,11 @@ class WatchedWorld:
         self.meanwhile: dict[type[Request], Callable[[], object]] = {}
         self._outside = self.inside.outside()
 
-    def call(self, request: Request, *, inquire_first: bool) -> Answer:
+    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer:
         self.calls.append((request, inquire_first))
         if self.faults[type(request)]:
             raise self.faults[type(request)].pop(0)
-        answer = self._outside.call(request, inquire_first=inquire_first)
+        answer = self._outside.call(request, inquire_first=inquire_first, act=act)
         self.meanwhile.pop(type(request), lambda: None)()
         return answer
 

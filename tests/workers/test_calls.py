@@ -26,7 +26,7 @@ class SlowWorld:
         self.inquired: list[bool] = []
         self.error: Exception | None = None
 
-    def call(self, request: Request, *, inquire_first: bool) -> Answer:
+    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer:
         self.inside.append(type(request).__name__)
         self.inquired.append(inquire_first)
         gate = self.mail_gate if isinstance(request, outside.NotifyCustomer) else self.other_gate

@@ -4,7 +4,7 @@ import pytest
 
 from domain.errors import Transient
 from domain.work import Run, RunKey, Step
-from workers.desk import SUSPECT_AFTER, Desk
+from workers.desk import Desk
 from workers.turns import Inputs
 
 
@@ -65,10 +65,12 @@ def test_answers_are_kept_when_what_is_not_begun_is_let_go(desk: Desk) -> None:
     assert (list(desk.held), list(desk.waiting)) == ([run("o1").key], ["o1"])
 
 
-def test_an_order_that_was_tried_often_is_taken_alone(desk: Desk) -> None:
-    often = Run(RunKey("o2", Step.RISK), SUSPECT_AFTER + 1, 1)
-    desk.take(9)
-    desk.begin([run("o1"), often, run("o3")])
-    assert list(desk.take(9)) == ["o1"]
-    assert list(desk.take(9)) == ["o2"]
-    assert list(desk.take(9)) == ["o3"]
+def test_the_desk_counts_what_it_holds_of_each_dependency(desk: Desk) -> None:
+    desk.hold(run("o1"))
+    desk.begin([run("o1", Step.LABEL), run("o1", Step.ALLOCATE)])
+    assert desk.calling == {"risk": 3, "carrier": 1}
+    desk.finish([run("o2").key, run("o2").key, run("stranger").key])
+    desk.drop("o1")
+    assert +desk.calling == {"risk": 1}
+    desk.clear()
+    assert +desk.calling == {}

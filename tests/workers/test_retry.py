@@ -1,5 +1,6 @@
 """What an error means for a run."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from math import inf
 
@@ -8,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import CommandRefused, OrderwrightError, OutcomeUnknown, Poison, Transient, Unavailable, UnknownEvent
-from workers.retry import Again, GiveUp, RetryPolicy
+from domain.work import Run, RunKey, Step
+from tests.domain.examples import NOON
+from workers.retry import Again, GiveUp, Judge, RetryPolicy
 
 POLICY = RetryPolicy(attempts=5, base_s=1.0, cap_s=10.0)
 
@@ -17,8 +20,13 @@ def half() -> float:
     return 0.5
 
 
-def again(error: Exception, attempts: int = 1) -> Again:
-    fate = POLICY.after(error, attempts, half)
+def fate_of(error: Exception, attempts: int = 1, random: Callable[[], float] = half) -> Again | GiveUp:
+    run = Run(RunKey("o1", Step.RISK), attempts, 1)
+    return Judge(retries=POLICY, random=random).fate(error, run, NOON)
+
+
+def again(error: Exception, attempts: int = 1, random: Callable[[], float] = half) -> Again:
+    fate = fate_of(error, attempts, random)
     assert isinstance(fate, Again)
     return fate
 
@@ -30,7 +38,7 @@ def test_what_did_not_reach_the_other_side_gives_its_attempt_back() -> None:
 
 @given(attempts=st.integers(1, 10_000))
 def test_what_did_not_reach_the_other_side_is_tried_for_ever(attempts: int) -> None:
-    assert isinstance(POLICY.after(Unavailable("no route"), attempts, half), Again)
+    assert isinstance(fate_of(Unavailable("no route"), attempts), Again)
 
 
 def test_what_may_work_later_uses_an_attempt_up() -> None:
@@ -41,18 +49,18 @@ def test_what_may_work_later_uses_an_attempt_up() -> None:
 @pytest.mark.parametrize("error", [OutcomeUnknown("lost"), ZeroDivisionError("anything")])
 def test_what_may_have_happened_is_recorded_as_unknown_also_when_it_is_given_up(error: Exception) -> None:
     assert again(error).unknown
-    assert POLICY.after(error, 5, half) == GiveUp(reason=f"{type(error).__name__}: {error}", unknown=True)
+    assert fate_of(error, 5) == GiveUp(reason=f"{type(error).__name__}: {error}", unknown=True)
 
 
 @pytest.mark.parametrize("error", [Transient("x"), OutcomeUnknown("x"), ZeroDivisionError("x")])
 @pytest.mark.parametrize(("attempts", "fate"), [(4, Again), (5, GiveUp), (6, GiveUp)])
 def test_the_last_attempt_is_the_last(error: Exception, attempts: int, fate: type) -> None:
-    assert isinstance(POLICY.after(error, attempts, half), fate)
+    assert isinstance(fate_of(error, attempts), fate)
 
 
 @pytest.mark.parametrize("error", [Poison("x"), CommandRefused("x"), UnknownEvent(type="t", schema=1)])
 def test_what_can_never_succeed_is_given_up_at_once(error: OrderwrightError) -> None:
-    assert POLICY.after(error, 1, half) == GiveUp(reason=f"{type(error).__name__}: {error}")
+    assert fate_of(error) == GiveUp(reason=f"{type(error).__name__}: {error}")
 
 
 def test_the_waits_grow_up_to_their_cap() -> None:
@@ -62,15 +70,13 @@ def test_the_waits_grow_up_to_their_cap() -> None:
 
 @given(attempts=st.integers(1, 4), chance=st.floats(0, 1, exclude_max=True))
 def test_the_jitter_is_full(attempts: int, chance: float) -> None:
-    fate = POLICY.after(Transient("x"), attempts, lambda: chance)
-    assert isinstance(fate, Again)
+    fate = again(Transient("x"), attempts, lambda: chance)
     assert fate.due_in == timedelta(seconds=0.05 + min(10.0, 2.0**attempts) * chance)
 
 
 @given(attempts=st.integers(1, 4), chance=st.floats(0, 1, exclude_max=True), named=st.floats(0, 10_000))
 def test_a_time_that_the_other_side_named_is_a_floor(attempts: int, chance: float, named: float) -> None:
-    fate = POLICY.after(Transient("x", retry_after_s=named), attempts, lambda: chance)
-    assert isinstance(fate, Again)
+    fate = again(Transient("x", retry_after_s=named), attempts, lambda: chance)
     assert fate.due_in >= timedelta(seconds=named)
 
 

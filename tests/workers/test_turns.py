@@ -18,7 +18,7 @@ from domain.stock import Stock
 from domain.work import Run, RunKey, Step
 from tests.domain import views
 from tests.domain.examples import CUPS, LATER, NOON, POT, an_order, assigned, units
-from workers.retry import RetryPolicy
+from workers.retry import Judge, RetryPolicy
 from workers.turns import Inputs, Known, Result, Rules, empty_view, take_turn
 
 HOLDER = Holder(id=1, epoch=100)
@@ -31,6 +31,10 @@ def run(step: Step, part: int = 0, ordinal: int = 1, attempts: int = 1) -> Run:
     return Run(RunKey("o1", step, part, ordinal), attempts, epoch=7)
 
 
+def judge(**policy: Any) -> Judge:
+    return Judge(retries=RetryPolicy(**policy), random=lambda: 0.5)
+
+
 def turn(
     view: OrderView,
     *begin: Run,
@@ -41,10 +45,10 @@ def turn(
     """A turn whose bookkeeping has been checked."""
     book = StockBook({f"stock-north+{sku}": (Stock(on_hand=some), 1) for sku, some in (stock or {}).items()})
     context = Context(now=LATER, policy=views.POLICY, warehouses=(Warehouse(id="north"),), stock=book)
-    values: dict[str, Any] = {"steps": frozenset(Step), "retry": RetryPolicy(attempts=3), **rules}
+    values: dict[str, Any] = {"steps": frozenset(Step), "judge": judge(attempts=3), **rules}
     known = Known(view=view, wants=processes.react(view, views.POLICY))
     inputs = Inputs(begin=list(begin), answers=list(answers))
-    result = take_turn(known, inputs, context, Rules(holder=HOLDER, actor="w", random=lambda: 0.5, **values))
+    result = take_turn(known, inputs, context, Rules(holder=HOLDER, actor="w", **values))
     check(result, known, inputs)
     return result
 
@@ -182,7 +186,7 @@ def test_what_goes_wrong_with_a_step_that_is_carried_on_is_left_to_its_next_clai
     money = outside.PaymentAuthorized(reference="r", amount=an_order(CUPS).total, expires_at=LATER)
     context = Context(now=LATER, policy=views.POLICY, warehouses=())
     known = Known(view=view, wants=processes.react(view, views.POLICY))
-    rules = Rules(steps=frozenset(Step), holder=HOLDER, actor="w", retry=RetryPolicy(), random=lambda: 0.5)
+    rules = Rules(steps=frozenset(Step), holder=HOLDER, actor="w", judge=judge())
     inputs = Inputs(answers=[(run(Step.AUTHORIZE), money)])
     result = take_turn(known, inputs, context, rules)
     check(result, known, inputs)
@@ -225,7 +229,7 @@ def test_a_step_that_fails_half_way_leaves_the_stock_of_its_batch_as_it_was() ->
     context = Context(now=LATER, policy=views.POLICY, stock=book)
     scanned = outside.ParcelAccepted(scan_id="s", at=LATER)
     known = Known(view=view, wants=processes.react(view, views.POLICY))
-    rules = Rules(steps=frozenset(Step), holder=HOLDER, actor="w", retry=RetryPolicy(), random=lambda: 0.5)
+    rules = Rules(steps=frozenset(Step), holder=HOLDER, actor="w", judge=judge())
     result = take_turn(known, Inputs(answers=[(run(Step.HAND_OVER, 1), scanned)]), context, rules)
     assert (states(result), names(result)) == (["dead"], ["StepFailed"])
     assert book.entries() == loaded
@@ -237,9 +241,8 @@ def test_a_unit_says_which_run_caused_it_and_who_took_the_turn() -> None:
 
 
 def test_a_run_whose_workers_always_ended_is_a_dead_letter_in_the_end() -> None:
-    retry = RetryPolicy(attempts=3, crashes=5)
-    assert turn(PLACED, run(Step.RISK, attempts=8), retry=retry).calls
-    result = turn(PLACED, run(Step.RISK, attempts=9), retry=retry)
+    assert turn(PLACED, run(Step.RISK)._replace(crashes=5)).calls
+    result = turn(PLACED, run(Step.RISK)._replace(crashes=6))
     assert not result.calls
     assert states(result) == ["dead"]
     assert names(result) == ["StepFailed"]
