@@ -44,8 +44,8 @@ def actions_are_events(evidence: Evidence) -> Findings:
         done[place] += line["outcome"] == "done"
         asked[place] += line["outcome"] != "refused"
     told = _told(evidence)
-    for place in done:
-        if not told[place]:
+    for place, times in done.items():
+        if times and not told[place]:
             yield place[1], f"{place[0]} was said to be done, and no event tells it"
     for place in told if actions else ():
         if not asked[place]:

@@ -1,9 +1,10 @@
 """K8, K18 to K20: every order has ended, or something will move it; nothing is left over; every effect happened once."""
 
 from collections import Counter
+from datetime import timedelta
 
 from tests.checker.books import fold
-from tests.checker.evidence import Evidence, Row
+from tests.checker.evidence import Evidence, Row, read_moment
 from tests.checker.log import FREE
 from tests.checker.verdict import Findings
 
@@ -48,12 +49,14 @@ def everything_has_ended(evidence: Evidence) -> Findings:
 
 
 def no_work_is_left(evidence: Evidence) -> Findings:
-    """K18: a closed order wants nothing any more, but for what a person has to decide."""
+    """K18: a closed order wants nothing any more, but for what a person has to decide; who is due will be announced."""
     letters = {_run(row) for row in evidence.rows("dead_letters") if row["kind"] == "run"}
     closed = {event.subject for event in evidence.of_type("OrderClosed")}
     for row in evidence.rows("step_runs"):
         if row["order_id"] in closed and row["state"] != "dead":
             yield _run(row), f"of a closed order is {row['state']}"
+        if row["state"] == "ready" and _is_due(row, evidence) and not _will_wake(row, evidence):
+            yield _run(row), f"is due, and nobody will be told before {row['wake_at']}"
         if row["state"] == "dead" and _run(row) not in letters:
             yield _run(row), "is dead without a letter"
 
@@ -114,3 +117,12 @@ def _place(row: Row) -> str:
 
 def _run(row: Row) -> str:
     return "{order_id}/{step}/{part}/{ordinal}".format(**row)
+
+
+def _is_due(row: Row, evidence: Evidence) -> bool:
+    return read_moment(row["due_at"]) <= evidence.moment
+
+
+def _will_wake(row: Row, evidence: Evidence) -> bool:
+    """A mark that is a minute off is no retry any more; `infinity` is no time that can be read."""
+    return "infinity" not in row["wake_at"] and read_moment(row["wake_at"]) <= evidence.moment + timedelta(minutes=1)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from functools import partial
 
 from tests.checker import (
+    breaking,
     clients,
     endings,
     goods,
@@ -89,6 +90,7 @@ def _of_the_run(expect: Expect) -> list[Invariant]:
         Invariant("K22", "no dead letters but those that had to be", told(letters.only_the_guilty_die)),
         Invariant("K23", "nothing is tried too often, or all at once", told(letters.nothing_is_tried_too_often)),
         Invariant("K24", "who writes holds what it writes under", told(leases.epochs_go_forward)),
+        Invariant("K25", "who is behind an open breaker is not called", told(breaking.breakers_hold)),
         Invariant("K26", "timers fire once, in time", told(timers.timers_fire_once_in_time)),
         Invariant("K27", "readers see what they wrote", clients.readers_see_what_they_wrote),
         Invariant("K28", "readers never go back", clients.readers_never_go_back),

@@ -91,6 +91,14 @@ def _leases_go_forward(evidence: Evidence) -> Findings:
             if row["epoch"] < epochs.get(name, 0):
                 yield name, f"went back to epoch {row['epoch']} (at {look['at']})"
             epochs[name] = max(row["epoch"], epochs.get(name, 0))
+    holders = {row["id"] for row in evidence.rows("holders")}
+    for row in evidence.rows("leases"):
+        if (
+            row["holder"] is not None
+            and row["holder"] not in holders
+            and read_moment(row["expires_at"]) > evidence.moment
+        ):
+            yield row["name"], f"is held by {row['holder']}, who does not exist"
 
 
 def _left_over(evidence: Evidence, expect: Expect) -> Findings:

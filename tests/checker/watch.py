@@ -126,14 +126,15 @@ class Watcher:
 
 
 def watch(look: Callable[[], Row | None], tell: Callable[[Row], object], stop: Event, every_s: float) -> None:
-    """Look until stopped, a last time then; a look that takes long makes the next one wait."""
-    while True:
+    """Look until stopped, a last time a little later; a look that takes long makes the next one wait."""
+    last = False
+    while not last:
         last, began = stop.is_set(), time.monotonic()
+        if last:
+            time.sleep(LOCKS_EVERY_S)
         seen = look()
         if seen is not None:
             tell(seen)
-        if last:
-            return
         stop.wait(max(every_s, 4 * (time.monotonic() - began)))
 
 

@@ -1,0 +1,64 @@
+"""`python -m tests.mutants`: seeds every bug, and prints which invariant of the checker found it. Exit code 0: all were caught.
+
+python -m tests.mutants [NAME ...] [--quick] [--runs RUN ...] [--keep FOLDER]
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from tests.mutants.bench import Bench, Outcome, open_bench
+from tests.mutants.catalogue import MUTANTS
+from tests.mutants.patch import Mutant
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    wanted = [mutant for mutant in MUTANTS if not options.names or mutant.name in options.names]
+    runs = dict.fromkeys([mutant.run for mutant in wanted])
+    started = time.monotonic()
+    with open_bench(options.keep) as bench:
+        outcomes = _carry_out(bench, wanted, list(runs), options)
+    _tell(f"{time.monotonic() - started:.0f} s in all")
+    return _sum(outcomes)
+
+
+def _carry_out(bench: Bench, mutants: list[Mutant], runs: list[str], options: argparse.Namespace) -> list[Outcome]:
+    clean: list[tuple[str, Mutant | None]] = [(run, None) for run in runs]
+    seeded: list[tuple[str, Mutant | None]] = [(mutant.run, mutant) for mutant in mutants]
+    return bench.carry_out(clean if options.clean_only else [*clean, *seeded], lambda outcome: _tell(_line(outcome)))
+
+
+def _line(outcome: Outcome) -> str:
+    name = outcome.mutant.name if outcome.mutant else "clean"
+    bug = outcome.mutant.bug if outcome.mutant else "nothing is wrong here"
+    found = outcome.trouble or ", ".join(outcome.caught_by) or ("valid" if outcome.is_right else "not judged")
+    mark = "ok  " if outcome.is_right else "WRONG"
+    return f"{mark:6}{name:7}{outcome.run:22}{outcome.seconds:5.1f} s  {bug:58.58}  {found}"
+
+
+def _sum(outcomes: list[Outcome]) -> int:
+    seeded = [outcome for outcome in outcomes if outcome.mutant]
+    clean = [outcome for outcome in outcomes if not outcome.mutant]
+    valid = {outcome.run for outcome in clean if outcome.is_right}
+    caught = [outcome for outcome in seeded if outcome.is_right and outcome.run in valid]
+    _tell(f"{len(caught)} of {len(seeded)} bugs caught, {len(valid)} of {len(clean)} clean runs valid")
+    return 0 if len(caught) == len(seeded) and len(valid) == len(clean) else 1
+
+
+def _tell(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mutants", description="Seeds bugs and lets the checker find them.")
+    parser.add_argument("names", nargs="*", help="only these, such as M2")
+    parser.add_argument("--clean-only", action="store_true", help="only the runs without a bug")
+    parser.add_argument("--keep", type=Path, help="keep logs, history, books and verdicts in this folder")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Runs mutants and the clean runs beside them, a few at a time, each on a database of its own."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.checker.judging import judge
+from tests.checker.verdict import Verdict
+from tests.mutants.patch import ROOT, Mutant, copy_packages
+from tests.mutants.runs import RUNS
+from tests.mutants.shop import Shop
+from tests.servers.postgres import PostgresServer, postgres_server_in
+
+AT_ONCE = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """`mutant` None: the clean run. `trouble`: the run itself broke, so there is no verdict."""
+
+    run: str
+    mutant: Mutant | None
+    verdict: Verdict | None
+    seconds: float
+    trouble: str = ""
+
+    @property
+    def caught_by(self) -> list[str]:
+        return self.verdict.broken() if self.verdict else []
+
+    @property
+    def is_right(self) -> bool:
+        """The bug was found by what should find it, or nothing was found where nothing is."""
+        if self.verdict is None:
+            return False
+        if self.mutant is None:
+            return self.verdict.valid is True
+        return self.verdict.valid is False and bool(self.mutant.caught_by & set(self.caught_by))
+
+
+class Bench:
+    """`keep`: a folder in which everything stays that a run leaves behind."""
+
+    def __init__(self, server: PostgresServer, folder: Path, *, keep: Path | None = None) -> None:
+        self._server = server
+        self._folder = folder
+        self._keep = keep
+
+    def carry_out(self, jobs: Sequence[tuple[str, Mutant | None]], tell: Callable[[Outcome], object]) -> list[Outcome]:
+        """All of them; `tell` hears of each when it is done."""
+        outcomes = []
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            for done in as_completed([pool.submit(self.one, run, mutant) for run, mutant in jobs]):
+                outcomes.append(done.result())
+                tell(outcomes[-1])
+        return outcomes
+
+    def one(self, run: str, mutant: Mutant | None) -> Outcome:
+        """One run from its packages to its verdict."""
+        started = time.monotonic()
+        folder = self._folder / f"{mutant.name if mutant else 'clean'}-{run}"
+        folder.mkdir()
+        verdict, trouble = None, ""
+        try:
+            with self._database(mutant) as dsn:
+                verdict = self._judged(folder, dsn, run, mutant)
+        except Exception as error:  # noqa: BLE001 - told in the table; the others go on
+            trouble = f"{type(error).__name__}: {error}"
+        self._keep_or_drop(folder, verdict)
+        seconds = time.monotonic() - started
+        return Outcome(run=run, mutant=mutant, verdict=verdict, seconds=seconds, trouble=trouble)
+
+    def _judged(self, folder: Path, dsn: str, run: str, mutant: Mutant | None) -> Verdict:
+        code = copy_packages(folder / "code", mutant.texts()) if mutant else ROOT
+        shop = Shop(folder, code, dsn)
+        try:
+            expect = RUNS[run](shop)
+            return judge(shop.evidence(), expect=expect)
+        finally:
+            shop.close()
+
+    @contextmanager
+    def _database(self, mutant: Mutant | None) -> Iterator[str]:
+        changes_schema = mutant is not None and any(edit.path.startswith("migrations/") for edit in mutant.edits)
+        with self._server.empty_database() if changes_schema else self._server.migrated_database() as dsn:
+            yield dsn
+
+    def _keep_or_drop(self, folder: Path, verdict: Verdict | None) -> None:
+        if verdict is not None:
+            (folder / "verdict.txt").write_text(verdict.as_text() + "\n", encoding="utf-8")
+        shutil.rmtree(folder / "code", ignore_errors=True)
+        if self._keep is not None:
+            shutil.copytree(folder, self._keep / folder.name, dirs_exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def open_bench(keep: Path | None = None) -> Iterator[Bench]:
+    """A bench with a server of its own."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-")))
+        (folder / "postgres").mkdir()
+        server = stack.enter_context(postgres_server_in(folder / "postgres"))
+        with server.migrated_database():
+            pass  # makes the template, before several ask for it at once
+        yield Bench(server, folder, keep=keep)
