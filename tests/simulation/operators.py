@@ -3,6 +3,7 @@
 Who concludes looks into the books of the other side first, as a person does who calls the gateway's support.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from domain import outside
@@ -68,9 +69,13 @@ class Operators:
             messages=Messages(queues=frozenset(), judge=lambda message: ""),
         )
 
+    def letters(self) -> Sequence[Letter]:
+        """All there are."""
+        return self._letters.page(Filter(), limit=1000)
+
     def go_through(self) -> None:
         """Decide about every letter that is open."""
-        for letter in self._letters.page(Filter()):
+        for letter in self.letters():
             if letter.run is not None and letter.state == "open":
                 self._world.people.persist(f"decides about {letter.run}", lambda one=letter: self._decide(one))
 

@@ -22,6 +22,7 @@ from tests.simulation.trace import Trace
 
 HELD_FOR_S = 90 * 86_400.0
 LATEST_S = 30.0
+LATEST_SHARE = 0.1
 
 
 class Outside:
@@ -90,7 +91,8 @@ class Outside:
         return known.answer
 
     def _late(self, dependency: str, operation: str, request: Any, act: Callable[[], Any]) -> NoReturn:
-        delay = self._chance.choice([0.1, 3.0, LATEST_S])
+        latest = min(LATEST_S, self._shape.key_window_s * LATEST_SHARE)
+        delay = latest * self._chance.choice([0.01, 0.1, 1.0])
         self._trace.fault("request late", dependency, f"{operation} {request.key} {delay:g} s")
         self._agenda.after(delay, dependency, "late request", lambda: self._recall(operation, request, act))
         raise OutcomeUnknown("timed out")

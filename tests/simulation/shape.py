@@ -52,6 +52,10 @@ PLANNED: Mapping[str, int] = {
 """How often each kind strikes in one run, at the most."""
 
 
+LONG_WINDOW_S, SHORT_WINDOW_S = 86_400.0, 15.0
+LONG_DELAYS = {"store slow", "freeze"}
+
+
 @dataclass(frozen=True, slots=True)
 class Planned:
     """Something that happens once: when (seconds from the beginning), for how long, and a number that says to whom."""
@@ -64,7 +68,10 @@ class Planned:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shape:
-    """`orders` are numbers; what an order consists of follows from its number and the seed. `storm_s`: how long faults strike."""
+    """`orders` are numbers; what an order consists of follows from its number and the seed. `storm_s`: how long faults strike.
+
+    `key_window_s`: how long keys are remembered outside; the program is told a fifth of it, which leaves room for what is late.
+   """
 
     seed: int
     orders: tuple[int, ...]
@@ -88,33 +95,40 @@ def shape_of(seed: int) -> Shape:
     """What the seed stands for."""
     chance = stream(seed, "shape")
     storm_s = chance.choice([5.0, 15.0, 15.0, 40.0, 90.0])
+    window_s = chance.choice([LONG_WINDOW_S, LONG_WINDOW_S, SHORT_WINDOW_S])
     return Shape(
         seed=seed,
         orders=tuple(range(1, chance.choice([2, 4, 6, 8, 10, 12]) + 1)),
         workers=chance.choice([1, 2, 2, 3, 3, 4]),
-        rates=_some_rates(chance),
-        plan=_some_plan(chance, storm_s),
+        rates=_some_rates(chance, window_s),
+        plan=_some_plan(chance, storm_s, window_s),
         storm_s=storm_s,
         stock=chance.choice([2, 6, 15, 40, 40]),
         declines=chance.choice([0.0, 0.0, 0.1, 0.4]),
         poison=chance.choice([0.0, 0.0, 0.0, 0.1]),
         transit_s=chance.choice([0.0, 0.0, 0.0, 0.3, 0.6, 1.0, 6.0, 4000.0]),
-        key_window_s=chance.choice([86_400.0, 86_400.0, 86_400.0, 120.0]),
+        key_window_s=window_s,
         patient=chance.random() < 0.3,
     )
 
 
-def _some_rates(chance: Random) -> dict[str, float]:
+def _some_rates(chance: Random, window_s: float) -> dict[str, float]:
     share = chance.choice([0.0, 0.15, 0.3, 0.5])
     drawn = {kind: most * chance.choice([0.2, 0.5, 1.0]) for kind, most in RATES.items()}
-    return {kind: rate for kind, rate in drawn.items() if chance.random() < share}
+    some = {kind: rate for kind, rate in drawn.items() if chance.random() < share}
+    return {kind: rate for kind, rate in some.items() if _fits(kind, window_s)}
 
 
-def _some_plan(chance: Random, storm_s: float) -> tuple[Planned, ...]:
+def _fits(kind: str, window_s: float) -> bool:
+    """Nobody who sleeps longer than a gateway remembers can be kept from asking it twice: the two are not drawn together."""
+    return window_s > SHORT_WINDOW_S or kind not in LONG_DELAYS
+
+
+def _some_plan(chance: Random, storm_s: float, window_s: float) -> tuple[Planned, ...]:
     plan = []
     share = chance.choice([0.2, 0.4, 0.6])
     for kind, most in PLANNED.items():
-        if chance.random() < share:
+        if chance.random() < share and _fits(kind, window_s):
             times = chance.randint(1, most)
             plan += [
                 Planned(chance.uniform(0, storm_s), kind, chance.choice([0.5, 3.0, 12.0, 25.0]), chance.random())

@@ -7,14 +7,24 @@ answers. A frozen one does nothing, not even renew its lease, and goes on afterw
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from domain.errors import BrokerUnavailable, StoreUnavailable
-from domain.outside import Answer
+from domain.outside import (
+    Answer,
+    AssessRisk,
+    AuthorizePayment,
+    CapturePayment,
+    NotifyCustomer,
+    Request,
+    VoidPayment,
+)
 from domain.work import Run
+from infrastructure.memory.breakers import MemoryBreakers
 from infrastructure.messaging.wakeups import WakeUps
 from tests.simulation.database import Connection, Killed
 from workers.announce import patiently
+from workers.breakers import Breakers
 from workers.calls import CallThreads
 from workers.conductor import Conductor
 from workers.holding import Holding
@@ -114,12 +124,20 @@ class Worker(Process):
         self.mailbox = Mailbox()
         lost = lambda: self.mailbox.put(Nudge())  # noqa: E731
         self.holding = Holding(self.connection, self.name, settings.lease, lost, self.monotonic)  # type: ignore[arg-type]
+        self.breakers = Breakers(
+            FlakyBoard(world.board, self.connection),  # type: ignore[arg-type]
+            process=f"{self.name}.{self.life}",
+            forgive=self.connection.over(world.database.store.forgive),
+            clock=self.monotonic,
+            random=self.chance.random,
+        )
         tools = Tools(
             store=self.connection,  # type: ignore[arg-type]
             calls=Calls(self),
             announce=patiently(WakeUps(world.bus).announce, self.monotonic),  # type: ignore[arg-type]
             mailbox=self.mailbox,
             holding=self.holding,
+            breakers=self.breakers,
             clock=self.monotonic,
             random=self.chance.random,
         )
@@ -168,13 +186,38 @@ class Worker(Process):
         self.soon(LEASE_S / 3, "renew", self._renew, idle=True)
 
 
+class FlakyBoard:
+    """The shared breakers over a connection."""
+
+    def __init__(self, board: MemoryBreakers, connection: Connection) -> None:
+        self._board = board
+        self._connection = connection
+
+    def __getattr__(self, name: str) -> Any:
+        return self._connection.over(getattr(self._board, name))
+
+
+def dependency_of(request: Request) -> str:
+    match request:
+        case AssessRisk():
+            return "risk"
+        case AuthorizePayment() | CapturePayment() | VoidPayment():
+            return "payment"
+        case NotifyCustomer():
+            return "mail"
+        case _:
+            return "carrier"
+
+
 class Calls:
     """The call threads of one life of a worker: the program's own call, with the time that it takes around it."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._life = worker.life
-        self._threads = CallThreads(worker.world.ports, self._deliver, threads=0)
+        self._threads = CallThreads(
+            self, self._deliver, threads=0, breakers=worker.breakers, clock=worker.monotonic
+        )
 
     def make(self, call: Call) -> None:
         delay = self._worker.chance.uniform(0.001, 0.05)
@@ -185,6 +228,15 @@ class Calls:
 
     def close(self) -> None:
         """Nothing is to be closed."""
+
+    def look_after(self) -> None:
+        """Every call comes back here, if somebody lives to hear it."""
+
+    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer:
+        """The breaker has let it through."""
+        worker = self._worker
+        worker.world.permits.called(dependency_of(request), worker.name)
+        return worker.world.ports.call(request, inquire_first=inquire_first, act=act)
 
     def _later(self, delay: float, action: Callable[[], None]) -> None:
         world = self._worker.world

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,8 +13,9 @@ import structlog
 from domain.errors import BrokerUnavailable
 from domain.process import Policy
 from domain.routing import Warehouse
-from domain.work import RunRow
+from domain.work import RunRow, Step
 from infrastructure import failpoints
+from infrastructure.memory.breakers import MemoryBreakers
 from tests.simulation.agenda import Agenda
 from tests.simulation.bus import Bus
 from tests.simulation.chance import stream
@@ -24,6 +25,7 @@ from tests.simulation.operators import Operators
 from tests.simulation.oracle import Oracle
 from tests.simulation.outside import Outside
 from tests.simulation.people import SKUS, People
+from tests.simulation.permits import Permits
 from tests.simulation.shape import Planned, Shape
 from tests.simulation.trace import Trace
 from tests.simulation.workforce import LEASE_S, Process, RelayProcess, Worker
@@ -59,7 +61,7 @@ class World:
         self.shape = shape
         self.storm = True
         self.policy = Policy(
-            key_window=timedelta(seconds=shape.key_window_s),
+            key_window=timedelta(seconds=shape.key_window_s / 5),
             backorder_recheck=timedelta(hours=6),
             backorder_wait=timedelta(days=2),
         )
@@ -72,6 +74,8 @@ class World:
         self.database = Database(self.agenda, self.trace, stream(shape.seed, "database"), self.strikes)
         self.oracle = Oracle(self.database, attempts=self.retry.attempts)
         self.database.auditor = self.oracle
+        self.board = MemoryBreakers(self.database.time, self._waiting)
+        self.permits = Permits(self.board, shape, self.oracle.find)
         self.bus = Bus(self.agenda, self.trace, stream(shape.seed, "bus"), self.strikes)
         self.outside = Outside(self.agenda, self.trace, stream(shape.seed, "outside"), self.strikes, shape)
         self.ports = self.outside.ports()
@@ -87,6 +91,12 @@ class World:
         self._strike = stream(shape.seed, "strikes")
 
     # --- what the parts ask ---
+
+    def _waiting(self, steps: Sequence[Step], limit: int) -> int:
+        """How many runs of these steps are due and nobody has them."""
+        now = self.database.time()
+        rows = self.database.store._work.rows()
+        return min(limit, sum(r.state == "ready" and r.due_at <= now and r.key.step in steps for r in rows))
 
     def strikes(self, kind: str) -> bool:
         """Whether a fault of this kind strikes here and now."""
@@ -131,6 +141,8 @@ class World:
 
     def _next_need(self) -> float:
         """When the work list first holds something that somebody could do."""
+        if self.permits.limited():
+            return self.agenda.now
         now, need = self.database.time(), float("inf")
         for row in self.database.store._work.rows():
             if row.state == "ready":
@@ -246,10 +258,13 @@ class World:
             self.oracle.find("world", f"does not come to rest: {self._work_left()[:5]}")
             return True
         waits = not self.shape.patient and any(order.holds for order in self.oracle.orders.values())
-        return not (waits or self.agenda.business or any(True for _ in self.database.store._work.rows()))
+        return not (waits or self.agenda.business or self._work_left())
 
     def _work_left(self) -> list[str]:
-        return [f"{row.key} {row.state} attempts {row.attempts}" for row in self.database.store.runs()]
+        """What is on the work list, but for the dead whose letters somebody closed."""
+        rows = self.database.store._work.rows()
+        obsolete = {letter.run for letter in self.operators.letters() if letter.state == "obsolete"}
+        return [f"{r.key} {r.state}, attempt {r.attempts}" for r in rows if r.state != "dead" or r.key not in obsolete]
 
     @contextmanager
     def _in_place(self) -> Iterator[None]:
