@@ -11,9 +11,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from domain.errors import Misconfigured
+from domain.work import DEPENDENCY, Step
 
 PREFIX = "ORDERWRIGHT_"
 FILE = "orderwright.toml"
@@ -22,8 +23,16 @@ _ALIASES = {"DATABASE_URL": "database_url"}
 Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Attempts = Annotated[int, Field(ge=1, le=100)]
 Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.]{0,31}$")]
+
+
+def _retried(name: str) -> str:
+    known = sorted({*DEPENDENCY.values(), *Step})
+    if name not in known:
+        raise ValueError(f"there is nothing of that name to retry; there are {', '.join(known)}")
+    return name
 
 
 class WarehouseSettings(BaseModel):
@@ -33,6 +42,23 @@ class WarehouseSettings(BaseModel):
 
     id: Identifier
     countries: tuple[Country, ...] = ()
+
+
+class RetrySettings(BaseModel):
+    """How a dependency or a step is retried, where that differs from the common rule."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    attempts: Attempts | None = None
+    backoff_s: Seconds | None = None
+    backoff_cap_s: Seconds | None = None
+    give_up_after_s: Seconds | None = None
+
+
+RETRIES = {
+    "payment": RetrySettings(attempts=20, backoff_cap_s=300.0),
+    "mail": RetrySettings(give_up_after_s=6 * 3_600.0),
+}
 
 
 class Settings(BaseModel):
@@ -67,9 +93,17 @@ class Settings(BaseModel):
     sweep_s: Seconds = Field(2.0, description="how often a worker looks for due work that nobody announced")
     grace_s: Seconds = Field(25.0, description="how long a stopping process may finish what it began")
 
-    attempts: Annotated[int, Field(ge=1, le=100)] = Field(8, description="tries of a run before it is a dead letter")
+    attempts: Attempts = Field(8, description="tries of a run before it is a dead letter")
     backoff_s: Seconds = Field(0.5, description="ceiling of the first wait; it doubles, with full jitter")
     backoff_cap_s: Seconds = Field(60.0, description="ceiling of every wait")
+    give_up_after_s: Seconds = Field(86_400.0, description="after that since its first failure a run is tried no more")
+    retries: dict[Annotated[str, AfterValidator(_retried)], RetrySettings] = Field(
+        RETRIES,
+        description="other rules for a dependency or a step, e.g. payment:attempts=20,backoff_cap_s=300;mail:attempts=5",
+    )
+    retry_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="of the calls to a dependency so many may be retries; the rest waits longer, at no cost"
+    )
 
     breaker_failure_rate: Share = Field(
         0.5, description="part of the last calls that fails before nobody calls any more"
@@ -93,7 +127,8 @@ class Settings(BaseModel):
     )
 
     gateway_key_window_s: Seconds = Field(
-        86_400.0, description="how long the gateways remember idempotency keys; past 90 % of it nothing is asked for again"
+        86_400.0,
+        description="how long the gateways remember idempotency keys; past 90 % of it nothing is asked for again",
     )
     payment_answer_s: Seconds = Field(3 * 86_400.0, description="how long a customer may answer a declined payment")
     backorder_wait_s: Seconds = Field(30 * 86_400.0, description="how long an order waits for stock")
@@ -124,6 +159,8 @@ def load(
         _refuse_unknown(found, origin)
         if isinstance(places := found.get("warehouses"), str):
             found["warehouses"] = _warehouses(origin, places)
+        if isinstance(rules := found.get("retries"), str):
+            found["retries"] = _retries(rules)
         values |= found
         origins |= dict.fromkeys(found, origin)
     try:
@@ -164,6 +201,16 @@ def _warehouses(origin: str, text: str) -> list[dict[str, Any]]:
     if not places:
         raise Misconfigured(f"warehouses ({origin}): names no warehouse; write ID:COUNTRY,COUNTRY;ID")
     return places
+
+
+def _retries(text: str) -> dict[str, dict[str, str]]:
+    """`payment:attempts=20,backoff_cap_s=300;mail:attempts=5`."""
+    rules = {}
+    for part in filter(None, text.split(";")):
+        name, _, values = part.partition(":")
+        pairs = (pair.partition("=") for pair in filter(None, values.split(",")))
+        rules[name.strip()] = {field.strip(): value.strip() for field, _, value in pairs}
+    return rules
 
 
 def _refuse_unknown(found: Mapping[str, Any], origin: str) -> None:

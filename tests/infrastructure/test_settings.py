@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from domain.errors import Misconfigured
-from infrastructure.settings import Settings, WarehouseSettings, load
+from infrastructure.settings import RetrySettings, Settings, WarehouseSettings, load
 
 DEFAULTS = Settings.model_validate({})
 
@@ -146,3 +146,18 @@ def test_warehouses_are_written_in_one_line_in_the_file_too(tmp_path: Path) -> N
 def test_a_country_of_a_warehouse_is_a_code() -> None:
     with pytest.raises(Misconfigured, match=r"warehouses\.0\.countries\.0"):
         load({"warehouses": "BERLIN:GERMANY"}, environment={})
+
+
+def test_retries_of_a_dependency_or_a_step_have_rules_of_their_own() -> None:
+    text = "payment:attempts=3,backoff_cap_s=7;label:give_up_after_s=60"
+    settings, _ = load(environment={"ORDERWRIGHT_RETRIES": text})
+    assert settings.retries == {
+        "payment": RetrySettings(attempts=3, backoff_cap_s=7.0),
+        "label": RetrySettings(give_up_after_s=60.0),
+    }
+
+
+@pytest.mark.parametrize("text", ["paymint:attempts=3", "payment:tries=3", "payment:attempts", "payment:attempts=0"])
+def test_a_rule_for_retries_that_means_nothing_is_refused(text: str) -> None:
+    with pytest.raises(Misconfigured, match="retries"):
+        load(environment={"ORDERWRIGHT_RETRIES": text})

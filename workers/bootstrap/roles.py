@@ -10,7 +10,7 @@ from infrastructure.gateways.outside import OutsideWorld
 from infrastructure.messaging.dead import DeadLetterSender
 from infrastructure.messaging.hardening import anything
 from infrastructure.messaging.wakeups import queue_of
-from workers.bootstrap.foundation import Foundation
+from workers.bootstrap.breaking import Breaking
 from workers.bootstrap.queues import DEAD_QUEUE, INTAKE_QUEUE
 from workers.bootstrap.schema import Projections
 from workers.bootstrap.terms import default_name, policy, worker_settings
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from workers.intake_consumer import IntakeConsumer
 
 
-class Roles(Foundation):
+class Roles(Breaking):
     """What runs until it is told to stop."""
 
     def handler(self) -> Handler:
@@ -49,7 +49,8 @@ class Roles(Foundation):
     ) -> WorkerRole:
         """A step worker with its consumer; `world` replaces the one that the settings name."""
         settings = worker_settings(self.settings, name or default_name("worker"), frozenset(steps))
-        worker = StepWorker(self.store(), world or self.world(), self.announce(), settings)
+        breakers = self.breakers("worker")
+        worker = StepWorker(self.store(), world or self.world(), self.announce(), settings, breakers=breakers)
         return WorkerRole(worker, self.broker(), [queue_of(step) for step in sorted(settings.steps)])
 
     def intake(self, actor: str = "intake") -> "Intake":
@@ -87,4 +88,5 @@ class Roles(Foundation):
 
     def relay(self) -> Relay:
         """A relay over this runtime's store and broker."""
-        return Relay(self.store(), self.wake_ups().announce, self.wake_ups().backlog)
+        wake_ups, breakers = self.wake_ups(), self.breakers("relay")
+        return Relay(self.store(), wake_ups.announce, wake_ups.backlog, breakers=breakers)

@@ -1,10 +1,9 @@
 """Everything that a role or a command is made of, under one name."""
 
-from workers.bootstrap.breaking import Breaking
 from workers.bootstrap.reviewing import Reviewing
 from workers.bootstrap.roles import Roles
 from workers.bootstrap.views import Views
 
 
-class Runtime(Roles, Views, Reviewing, Breaking):
+class Runtime(Roles, Views, Reviewing):
     """The roles and the views over one foundation, opened once and closed together."""

@@ -10,8 +10,10 @@ from domain.process import Policy
 from domain.routing import Warehouse
 from domain.work import Step
 from infrastructure.settings import Settings, load
-from workers.retry import RetryPolicy
+from workers.retry import RetryPolicy, RetryTable
 from workers.worker_settings import WorkerSettings
+
+CALL_GRACE_S = 5.0  # an inquiry and a request, each with its deadline, and then a while
 
 
 def worker_settings(settings: Settings, name: str, steps: frozenset[Step] = frozenset(Step)) -> WorkerSettings:
@@ -26,7 +28,9 @@ def worker_settings(settings: Settings, name: str, steps: frozenset[Step] = froz
         sweep=timedelta(seconds=settings.sweep_s),
         grace=timedelta(seconds=settings.grace_s),
         policy=policy(settings),
-        retry=RetryPolicy(attempts=settings.attempts, base_s=settings.backoff_s, cap_s=settings.backoff_cap_s),
+        retry=retries(settings),
+        retry_share=settings.retry_share,
+        call_limit=timedelta(seconds=2 * settings.call_deadline_s + CALL_GRACE_S),
         warehouses=warehouses(settings),
     )
 
@@ -47,6 +51,26 @@ def breaker_limits(settings: Settings) -> Limits:
         release_factor=settings.breaker_release_factor,
         release_floor=settings.breaker_release_floor,
     )
+
+
+def retries(settings: Settings) -> RetryTable:
+    """The common retry policy and what differs from it."""
+    common = RetryPolicy(
+        attempts=settings.attempts,
+        base_s=settings.backoff_s,
+        cap_s=settings.backoff_cap_s,
+        deadline_s=settings.give_up_after_s,
+    )
+    special = {
+        name: RetryPolicy(
+            attempts=rule.attempts or common.attempts,
+            base_s=rule.backoff_s or common.base_s,
+            cap_s=rule.backoff_cap_s or common.cap_s,
+            deadline_s=rule.give_up_after_s or common.deadline_s,
+        )
+        for name, rule in settings.retries.items()
+    }
+    return RetryTable(common=common, special=special)
 
 
 def settings_of(file: Path) -> Settings:
