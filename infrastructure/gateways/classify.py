@@ -5,7 +5,8 @@
 429                                                  RateLimited, with that pause if it names one
 503        with Retry-After                          RateLimited, with that pause
 401, 403, 407                                        Transient: our credentials, not this order
-400, 409, 422                                        Poison: the request itself is wrong
+400, 422                                             Poison: the request itself is wrong
+409                                                  Incident: the key, or what it is about, is known otherwise there
 other 4xx  with a well-formed problem                Poison, without one OutcomeUnknown (some proxy spoke)
 all else   5xx, redirects, what nobody expects       OutcomeUnknown
 """
@@ -16,7 +17,8 @@ from typing import NoReturn, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from domain.errors import OutcomeUnknown, Poison, RateLimited, Transient
+from domain.errors import Incident, OutcomeUnknown, Poison, RateLimited, Transient
+from infrastructure.gateways.card_numbers import CARD_NUMBER, without_card_numbers
 from infrastructure.gateways.connection import HttpAnswer
 from infrastructure.gateways.wire import Problem
 
@@ -30,14 +32,11 @@ def parse(answer: HttpAnswer, expected: TypeAdapter[M]) -> M:
     if answer.status not in {200, 402}:
         _raise(answer)
     if not _is_json(answer):
-        raise OutcomeUnknown(f"status {answer.status} with {answer.headers.get('content-type', 'no content type')!r}")
+        raise OutcomeUnknown(f"status {answer.status} with {_told(answer.headers.get('content-type'))}")
     try:
         return expected.validate_json(answer.body)
     except ValidationError as error:
-        problems = [each["type"] for each in error.errors(include_url=False, include_input=False)[:3]]
-        raise OutcomeUnknown(
-            f"status {answer.status} with a body that makes no sense: {', '.join(problems)}"
-        ) from error
+        raise _nonsense(answer.status, error) from None  # its text repeats the body
 
 
 def parse_inquiry(answer: HttpAnswer, expected: TypeAdapter[M]) -> M | None:
@@ -57,9 +56,19 @@ def _raise(answer: HttpAnswer) -> NoReturn:
         raise RateLimited(said, retry_after_s=pause_s)
     if status in {401, 403, 407}:
         raise Transient(said)
-    if status in {400, 409, 422} or (400 <= status < 500 and status != 408 and problem is not None):
+    if status == 409:
+        raise Incident(said)
+    if status in {400, 422} or (400 <= status < 500 and status != 408 and problem is not None):
         raise Poison(said)
     raise OutcomeUnknown(said, retry_after_s=pause_s)
+
+
+def _nonsense(status: int, error: ValidationError) -> OutcomeUnknown | Incident:
+    """It may have acted. A card number will not go away by asking again, and what it stands in cannot be kept."""
+    problems = [each["type"] for each in error.errors(include_url=False, include_input=False)]
+    if CARD_NUMBER in problems:
+        return Incident(f"status {status} with a card number in the body; nothing of it was kept")
+    return OutcomeUnknown(f"status {status} with a body that makes no sense: {', '.join(problems[:3])}")
 
 
 def _is_json(answer: HttpAnswer) -> bool:
@@ -68,6 +77,10 @@ def _is_json(answer: HttpAnswer) -> bool:
     charset = parameters.replace(" ", "").replace('"', "")
     plain = answer.headers.get("content-encoding", "identity").lower() == "identity"
     return plain and kind.strip() == "application/json" and charset in {"", "charset=utf-8"}
+
+
+def _told(kind: str | None) -> str:
+    return "no content type" if kind is None else repr(without_card_numbers(kind[:100]))
 
 
 def _problem(answer: HttpAnswer) -> Problem | None:

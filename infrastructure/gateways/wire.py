@@ -7,14 +7,15 @@ is no answer: it says nothing about what was done.
 from typing import Annotated, Literal
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from domain import outside
 from domain.payment import Operation
 from domain.reconciliation import Movement
 from domain.values import Money
+from infrastructure.gateways.card_numbers import no_card_number, without_card_numbers
 
-Text = Annotated[str, Field(min_length=1, max_length=200)]
+Text = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(no_card_number)]
 Amount = Annotated[int, Field(ge=0, le=10**15)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
@@ -152,7 +153,7 @@ class Problem(_Answer):
     """The body of an answer with an error status."""
 
     error: Text
-    message: Annotated[str, Field(max_length=10_000)] = ""
+    message: Annotated[str, Field(max_length=10_000), AfterValidator(without_card_numbers)] = ""
 
 
 _Result = Field(discriminator="result")

@@ -11,7 +11,7 @@ from datetime import datetime
 from threading import Lock
 from typing import Generic, TypeVar, cast
 
-from domain.errors import OutcomeUnknown, Poison, RateLimited, Unavailable
+from domain.errors import OutcomeUnknown, RateLimited, Unavailable
 from infrastructure.gateways.inprocess.behaviour import InProcessBehaviour
 
 A = TypeVar("A")
@@ -54,7 +54,7 @@ class Memory(Generic[A]):
                 answer = act(self._reference(key), now)
                 self._known[key] = _Known(request, cast("A", answer), now)
             elif known.request != request:
-                raise Poison(f"key {key} was used for another request")
+                raise Incident(f"key {key} was used for another request")
             else:
                 answer = cast("B", known.answer)
         _sleep(behaviour, operation, key)
