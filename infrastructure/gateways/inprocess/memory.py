@@ -11,7 +11,7 @@ from datetime import datetime
 from threading import Lock
 from typing import Generic, TypeVar, cast
 
-from domain.errors import OutcomeUnknown, RateLimited, Unavailable
+from domain.errors import Incident, OutcomeUnknown, RateLimited, Unavailable
 from infrastructure.gateways.inprocess.behaviour import InProcessBehaviour
 
 A = TypeVar("A")
