@@ -33,6 +33,10 @@ bench: venv-run ## measure orders per second on this machine
 chaos: venv-dev ## kill every process in turn while orders are under way, and check what became of each (ORDERS=2000)
 	@ORDERWRIGHT_CHAOS_ORDERS=$(or $(ORDERS),2000) $(BIN)/python -m pytest -m chaos -n 0 tests/chaos $(ARGS)
 
+.PHONY: mutants
+mutants: venv-dev ## break the product on purpose, twenty times over, and see whether the checker notices (ARGS="M2 M9": only these)
+	@$(BIN)/python -m tests.mutants $(ARGS)
+
 .PHONY: fmt
 fmt: venv-dev ## format, and fix what ruff can fix
 	@$(BIN)/ruff format .

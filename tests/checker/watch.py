@@ -29,7 +29,9 @@ KEYS = {
 }
 _LOOK = """
 SELECT to_json(clock_timestamp())#>>'{}', coalesce((SELECT max(position) FROM events), 0),
-    (SELECT coalesce(jsonb_object_agg(name, jsonb_build_object('position', position, 'rebuilds', rebuilds)), '{}') FROM checkpoints)
+    (SELECT coalesce(jsonb_object_agg(name, jsonb_build_object('position', position, 'rebuilds', rebuilds)), '{}') FROM checkpoints),
+    (SELECT count(*) FROM step_runs
+     WHERE state = 'running' OR (state = 'ready' AND due_at <= clock_timestamp() AND parked_on IS NULL))
 """
 _BETWEEN = "SELECT count(*) FROM events WHERE position > %s AND position <= %s"
 _LOCKS = """
@@ -81,8 +83,8 @@ class Watcher:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             found = connection.execute(_LOOK).fetchone()
             assert found is not None
-            at, head, checkpoints = found
-            line: Row = {"at": at, "head": head, "checkpoints": checkpoints, **self._changes(connection)}
+            at, head, checkpoints, busy = found
+            line: Row = {"at": at, "head": head, "checkpoints": checkpoints, "busy": busy, **self._changes(connection)}
             line |= self._counted(connection, checkpoints)
         if time.monotonic() - self._locks_at > LOCKS_EVERY_S:
             self._locks_at = time.monotonic()

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.mutants.bench import Bench, Outcome, open_bench
+from tests.mutants.bench import ON_RABBITMQ, Bench, Outcome, open_bench
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.patch import Mutant
 
@@ -18,7 +18,7 @@ def main(arguments: list[str] | None = None) -> int:
     wanted = [mutant for mutant in MUTANTS if not options.names or mutant.name in options.names]
     runs = dict.fromkeys([mutant.run for mutant in wanted])
     started = time.monotonic()
-    with open_bench(options.keep) as bench:
+    with open_bench(options.keep, rabbitmq=bool(ON_RABBITMQ & runs.keys())) as bench:
         outcomes = _carry_out(bench, wanted, list(runs), options)
     _tell(f"{time.monotonic() - started:.0f} s in all")
     return _sum(outcomes)

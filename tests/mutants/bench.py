@@ -4,19 +4,25 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
+import kombu
+
+from domain.work import Step
 from tests.checker.judging import judge
 from tests.checker.verdict import Verdict
 from tests.mutants.patch import ROOT, Mutant, copy_packages
 from tests.mutants.runs import RUNS
 from tests.mutants.shop import Shop
 from tests.servers.postgres import PostgresServer, postgres_server_in
+from tests.servers.rabbitmq import RabbitNode, find_server_script
 
 AT_ONCE = 3
+ON_RABBITMQ = {"queue_gone"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +52,11 @@ class Outcome:
 class Bench:
     """`keep`: a folder in which everything stays that a run leaves behind."""
 
-    def __init__(self, server: PostgresServer, folder: Path, *, keep: Path | None = None) -> None:
+    def __init__(
+        self, server: PostgresServer, folder: Path, rabbitmq: Future[str] | None, *, keep: Path | None = None
+    ) -> None:
+        self._rabbitmq = rabbitmq
+        self._rabbitmq_lock = Lock()
         self._server = server
         self._folder = folder
         self._keep = keep
@@ -77,12 +87,26 @@ class Bench:
 
     def _judged(self, folder: Path, dsn: str, run: str, mutant: Mutant | None) -> Verdict:
         code = copy_packages(folder / "code", mutant.texts()) if mutant else ROOT
-        shop = Shop(folder, code, dsn)
-        try:
-            expect = RUNS[run](shop)
-            return judge(shop.evidence(), expect=expect)
-        finally:
-            shop.close()
+        with self._broker(run) as broker_url:
+            shop = Shop(folder, code, dsn, broker_url)
+            try:
+                expect = RUNS[run](shop)
+                return judge(shop.evidence(), expect=expect)
+            finally:
+                shop.close()
+
+    @contextmanager
+    def _broker(self, run: str) -> Iterator[str]:
+        """The embedded broker, or an empty RabbitMQ; runs on that one follow each other."""
+        if run not in ON_RABBITMQ:
+            yield "pgmq://"
+            return
+        with self._rabbitmq_lock:
+            if self._rabbitmq is None:
+                raise RuntimeError("RabbitMQ is not installed (Debian: apt install rabbitmq-server)")
+            url = self._rabbitmq.result()
+            drop_queues(url)
+            yield url
 
     @contextmanager
     def _database(self, mutant: Mutant | None) -> Iterator[str]:
@@ -100,12 +124,33 @@ class Bench:
 
 
 @contextmanager
-def open_bench(keep: Path | None = None) -> Iterator[Bench]:
-    """A bench with a server of its own."""
+def open_bench(keep: Path | None = None, *, rabbitmq: bool = True) -> Iterator[Bench]:
+    """A bench with a server of its own; a RabbitMQ node comes up beside the first runs, if it is wanted and installed."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mutants-")))
+        node = _node(folder) if rabbitmq else None
+        starting = None
+        if node is not None:
+            starter = stack.enter_context(ThreadPoolExecutor(1))
+            stack.callback(node.stop)
+            starting = starter.submit(node.start)
         (folder / "postgres").mkdir()
         server = stack.enter_context(postgres_server_in(folder / "postgres"))
         with server.migrated_database():
             pass  # makes the template, before several ask for it at once
-        yield Bench(server, folder, keep=keep)
+        yield Bench(server, folder, starting, keep=keep)
+
+
+def _node(folder: Path) -> RabbitNode | None:
+    script = find_server_script()
+    if script is None:
+        return None
+    (folder / "rabbitmq").mkdir()
+    return RabbitNode(folder / "rabbitmq", script)
+
+
+def drop_queues(url: str) -> None:
+    """All queues of ours, as the run before left them."""
+    with kombu.Connection(url) as connection:
+        for queue in (*(f"ow_{step}" for step in Step), "ow_orders", "ow_dead"):
+            connection.default_channel.queue_delete(queue)

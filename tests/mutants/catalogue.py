@@ -63,6 +63,14 @@ MUTANTS: tuple[Mutant, ...] = (
         ),
     ),
     _mutant(
+        *("M8", "messages are published without `mandatory`", "queue_gone", "K18 K35"),
+        Edit(
+            "infrastructure/messaging/wire.py",
+            "routing_key=message.queue, mandatory=True)",
+            "routing_key=message.queue)",
+        ),
+    ),
+    _mutant(
         *("M9", "the projector reads up to the highest position, whoever still writes", "rough", "K5 K16 K27"),
         Edit(
             "infrastructure/postgres/projections/projector.py",
@@ -129,6 +137,15 @@ MUTANTS: tuple[Mutant, ...] = (
             WORK,
             'self._claim("claim_due", {"limit": limit,',
             'self._claim("claim_due", {"now": __import__("time").time(), "limit": limit,',
+        ),
+    ),
+    _mutant(
+        *("M16", "every process has a breaker of its own", "outage", "K25"),
+        Edit("workers/breakers.py", "            self._look()\n", "            self._away = False\n"),
+        Edit(
+            "workers/breakers.py",
+            "if not self._board.change(after, changes, process=self._process):",
+            "if self._board.change(after, changes, process=self._process) is None:",
         ),
     ),
     _mutant(

@@ -127,6 +127,25 @@ def hopeless(shop: Shop) -> Expect:
     return Expect(quiet_within_s=REST_S - 1, attempts=4, crashes=5, errors=("dead letter",))
 
 
+def outage(shop: Shop) -> Expect:
+    """The payment gateway fails for a while, and two workers, neither with much to do, must leave it alone together."""
+    shop.open(
+        *("relay", "projector"),
+        settings={"attempts": "12", "breaker_open_s": "3", "breaker_minimum_calls": "10", "in_flight": "4"},
+        faults_of={"authorize": {"error_before": 1.0}, "inquire": {"error_before": 1.0}},
+    )
+    shop.receive("TEA", 50)
+    shop.start("worker", name="one")
+    shop.start("worker", name="two")
+    shop.submit([an_order(f"A-{number}") for number in range(8)], "--batch", "1")
+    shop.until(lambda: bool(shop.sql("SELECT 1 FROM breaker_transitions WHERE after = 'open'")), within_s=8)
+    shop.until(lambda: shop.sql("SELECT count(*) FROM breaker_transitions WHERE after = 'open'")[0][0] > 1, within_s=8)
+    assert shop.world is not None
+    shop.world.behave(faults_of={})
+    shop.rest(closed=8, within_s=REST_S + 8)
+    return Expect(all_closed=True, quiet_within_s=REST_S, attempts=12, blind_s=1.2)
+
+
 def _calls(shop: Shop) -> int:
     assert shop.world is not None
     return int(shop.world.rows("SELECT coalesce(max(attempts), 0) FROM requests WHERE operation = 'label'")[0][0])
@@ -135,7 +154,7 @@ def _calls(shop: Shop) -> int:
 RUNS: Mapping[str, Run] = {
     run.__name__: run
     for run in (
-        *(rough, cancelled, scarce, overtaken, projector_killed, frozen_worker, hopeless),
+        *(rough, cancelled, scarce, overtaken, projector_killed, frozen_worker, hopeless, outage),
         *runs_of_messages.RUNS,
         *runs_of_time.RUNS,
     )

@@ -1,5 +1,7 @@
 """Runs in which messages are lost, cannot be read, or find no queue. Nobody sweeps: a lost wake-up must show."""
 
+import amqp
+import kombu
 import psycopg
 
 from tests.checker.expect import Expect
@@ -97,4 +99,32 @@ def _blocked(shop: Shop) -> list[tuple[object, ...]]:
     )
 
 
-RUNS = (killed_after_wake_up, relay_killed, unreadable, deaf_broker)
+def queue_gone(shop: Shop) -> Expect:
+    """A queue is deleted between a worker's last look at it and its next message; whoever reads it notices later."""
+    shop.open("projector", settings=NEVER)
+    shop.receive("TEA", 20)
+    others = "authorize,allocate,label,hand_over,capture,deliver,notify,close"
+    reader = shop.start("worker", "--steps", others, name="reader")
+    shop.start("worker", "--steps", "risk", name="first", points="before_announce:sleep(1.5)")
+    shop.until(lambda: shop.sql("SELECT count(*) FROM holders")[0][0] == 2)
+    shop.submit([an_order("Q-1")])
+    shop.until(lambda: shop.count("RiskAssessed") == 1)
+    shop.freeze(reader)
+    with kombu.Connection(shop.settings["ORDERWRIGHT_BROKER_URL"]) as connection:
+        connection.default_channel.queue_delete("ow_authorize")
+    shop.until(lambda: shop.reached("first", "before_announce") and _sent(shop), within_s=4)
+    shop.thaw(reader)
+    shop.rest(closed=1, within_s=REST_S)
+    return Expect(all_closed=True, quiet_within_s=REST_S - 1)
+
+
+def _sent(shop: Shop) -> bool:
+    """The queue is there again, with a message in it."""
+    with kombu.Connection(shop.settings["ORDERWRIGHT_BROKER_URL"]) as connection:
+        try:
+            return bool(connection.default_channel.queue_declare("ow_authorize", passive=True).message_count)
+        except amqp.NotFound:
+            return False
+
+
+RUNS = (queue_gone, killed_after_wake_up, relay_killed, unreadable, deaf_broker)
