@@ -29,6 +29,7 @@ class Local:
         self._permits: list[Permit] = []
         self._probing: dict[RunId, Permit] = {}
         self._tokens = 0
+        self._debt = 0
         self._served: Counter[int] = Counter()
 
     def adopt(self, breaker: Breaker, now: float, *, alone: bool = False) -> Breaker | None:
@@ -44,15 +45,24 @@ class Local:
             self._window.clear(now)
             self._permits.clear()
             self._probing.clear()
-            self._tokens = 0
+            self._tokens = self._debt = 0
             return before
 
-    def add_grants(self, count: int, permits: tuple[Permit, ...]) -> None:
-        """They are ours: each lets one call through."""
+    @property
+    def debt(self) -> int:
+        """Requests that were made beyond what was granted."""
+        return self._debt
+
+    def add_grants(self, count: int, permits: tuple[Permit, ...]) -> int:
+        """They are ours, each for one run; returns how many are left when our debt is paid."""
         with self._lock:
             self._permits += permits
-            if self.breaker.state is State.RECOVERING:
-                self._tokens += count
+            if self.breaker.state is not State.RECOVERING:
+                return count
+            paid = min(count, self._debt)
+            self._debt -= paid
+            self._tokens += count - paid
+            return count - paid
 
     def take_back(self, count: int) -> tuple[frozenset[int], int]:
         """Permits and tokens that were granted to us and not used; at most so many."""
@@ -62,7 +72,7 @@ class Local:
             self._tokens -= tokens
             return permits, tokens
 
-    def admit(self, run: Run, now: datetime) -> None:
+    def admit(self, run: Run, requests: int, now: datetime) -> None:
         """Use a grant for this run. Raises `BreakerOpen` where there is none."""
         with self._lock:
             breaker = self.breaker
@@ -75,6 +85,7 @@ class Local:
                     return
                 if breaker.state is State.RECOVERING and self._tokens > 0:
                     self._tokens -= 1
+                    self._debt += requests - 1
                     return
         raise BreakerOpen(breaker.dependency)
 

@@ -123,11 +123,9 @@ class Breakers:
         if local is None:
             return wanted
         with local.changing:
-            outputs = self._change(local, Ask(wanted=wanted, holder=self._process))
+            outputs = self._change(local, Ask(wanted=wanted + local.debt, holder=self._process))
             granted = [output for output in outputs if isinstance(output, Granted)]
-            for one in granted:
-                local.add_grants(one.count, one.permits)
-        return sum(one.count for one in granted)
+            return sum(local.add_grants(one.count, one.permits) for one in granted)
 
     def give_back(self, dependency: str, count: int, /) -> None:
         """See the protocol."""
@@ -139,10 +137,10 @@ class Breakers:
             with local.changing:
                 self._change(local, GiveBack(permits=permits, tokens=tokens))
 
-    def admit(self, dependency: str, run: Run, /) -> None:
+    def admit(self, dependency: str, run: Run, requests: int = 1, /) -> None:
         """See the protocol."""
         if dependency in self._limited:
-            self._locals[dependency].admit(run, self._now())
+            self._locals[dependency].admit(run, requests, self._now())
 
     def report(self, dependency: str, run: Run, error: Exception | None, elapsed_s: float, /) -> None:
         """See the protocol. Whatever goes wrong here must not take away the answer of the call."""

@@ -27,8 +27,8 @@ class Breakers(Protocol):
         """Grants that no run was found for."""
         ...
 
-    def admit(self, dependency: str, run: Run, /) -> None:
-        """Asked right before a call. Raises `BreakerOpen`."""
+    def admit(self, dependency: str, run: Run, requests: int = 1, /) -> None:
+        """Asked right before a call that may come to so many requests. Raises `BreakerOpen`."""
         ...
 
     def report(self, dependency: str, run: Run, error: Exception | None, elapsed_s: float, /) -> None:
@@ -54,7 +54,7 @@ class AllClosed:
     def give_back(self, dependency: str, count: int, /) -> None:
         """Nothing was taken."""
 
-    def admit(self, dependency: str, run: Run, /) -> None:
+    def admit(self, dependency: str, run: Run, requests: int = 1, /) -> None:
         """Everything is let through."""
 
     def report(self, dependency: str, run: Run, error: Exception | None, elapsed_s: float, /) -> None:

@@ -121,7 +121,7 @@ class CallThreads:
         dependency = DEPENDENCY[call.run.key.step]
         caller.begin(call, self._clock())
         try:
-            self._breakers.admit(dependency, call.run)
+            self._breakers.admit(dependency, call.run, 2 if call.inquire and call.act else 1)
         except Exception as refusal:  # noqa: BLE001 - classified by the retry policy like every failure
             if caller.end() is not None:
                 self._deliver(call.run, refusal)

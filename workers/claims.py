@@ -20,7 +20,7 @@ from workers.tools import Tools
 from workers.turns import Inputs
 from workers.worker_settings import Counters, WorkerSettings
 
-ASK_AGAIN_S = 0.25
+ASK_AGAIN_S = 0.1
 ASK_IDLE_S = 1.0
 
 
@@ -128,7 +128,7 @@ class Claims:
             granted = breakers.grant(dependency, room)
             claimed = self._claim_oldest(granted, steps)
             breakers.give_back(dependency, granted - claimed)
-            self._ask_at[dependency] = now + (ASK_IDLE_S if granted > claimed else ASK_AGAIN_S)
+            self._ask_at[dependency] = now + (ASK_IDLE_S if granted and not claimed else ASK_AGAIN_S)
 
     def _claim_what_was_left(self) -> None:
         """Claim for dependencies that had no room when somebody announced their runs, and have some now."""

@@ -19,6 +19,7 @@ from domain.errors import StoreUnavailable
 from workers.announce import Announce
 from workers.breaking import AllClosed, Breakers
 from workers.calls import CallThreads, World
+from workers.claims import ASK_AGAIN_S
 from workers.conductor import Conductor
 from workers.holding import Holding
 from workers.mailbox import Answered, Mailbox, Nudge
@@ -46,7 +47,7 @@ class StepWorker:
         *,
         breakers: Breakers | None = None,
     ) -> None:
-        breakers = breakers or AllClosed()
+        self._breakers = breakers = breakers or AllClosed()
         self.mailbox = Mailbox()
         self.holding = Holding(store, settings.name, settings.lease, lambda: self.mailbox.put(Nudge()))
         self.calls = CallThreads(
@@ -140,7 +141,10 @@ class StepWorker:
         return self._drain()
 
     def _patience(self) -> float:
-        return 0.0 if self.conductor.is_busy() else min(0.5, self._settings.sweep.total_seconds())
+        """While a dependency is limited we ask often for a few of its runs, so that they flow instead of coming in bursts."""
+        if self.conductor.is_busy():
+            return 0.0
+        return min(ASK_AGAIN_S if self._breakers.limited() else 0.5, self._settings.sweep.total_seconds())
 
     def _drain(self) -> bool:
         """Conclude the calls that are being made, give the rest back; True if that was done within the grace time."""

@@ -295,6 +295,23 @@ def test_the_rate_that_is_normal_is_learnt_while_closed(fleet: Fleet) -> None:
     assert breakers.grant("payment", 1000) == pytest.approx(100 * 1.3 * LIMITS.burst_s, abs=1)
 
 
+def test_a_call_that_inquires_first_counts_twice_against_the_rate(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    fleet.backlog = 1000
+    open_it(fleet, breakers)
+    half_open(fleet, breakers)
+    calls(breakers, 2)
+    let_through = 0
+    for number in range(100):
+        fleet.seconds += 1.0
+        if breakers.grant("payment", 10):
+            breakers.admit("payment", run(number), 2)
+            let_through += 1
+        if fleet.seconds > 1000 + 15:
+            break
+    assert let_through == pytest.approx(6, abs=1)
+
+
 def test_without_the_store_local_limits_go_on(fleet: Fleet) -> None:
     breakers = fleet.process()
     fleet.away = True
