@@ -4,6 +4,7 @@
 `module_database`  the same for one module, for tests that only read or that keep to their own streams
 `empty_database`   without any schema
 `make_postgres`    a server of one's own, durable, to kill and to start again
+`pooled`           the fresh database of this test, through pgbouncer in transaction mode
 `rabbitmq`         the URL of a private node, shared by the session
 `make_rabbitmq`    a node of one's own, to kill and to start again
 """
@@ -17,6 +18,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from infrastructure.embedded import EmbeddedPostgres
+from tests.servers.pgbouncer import PgBouncer, find_pgbouncer
 from tests.servers.postgres import PostgresServer, postgres_server_in
 from tests.servers.rabbitmq import RabbitNode, find_server_script
 
@@ -27,6 +29,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 pytest_plugins = ["tests.servers.simulator"]
 
 REQUIRE_RABBITMQ = "ORDERWRIGHT_REQUIRE_RABBITMQ"
+REQUIRE_PGBOUNCER = "ORDERWRIGHT_REQUIRE_PGBOUNCER"
 BROKER_FIXTURES = {"rabbitmq", "make_rabbitmq"}
 
 
@@ -43,7 +46,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _nobodys_settings() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(("PG", "ORDERWRIGHT_")) and not name.startswith(("ORDERWRIGHT_TEST_", REQUIRE_RABBITMQ)):
+            if name.startswith(("PG", "ORDERWRIGHT_")) and not name.startswith(
+                ("ORDERWRIGHT_TEST_", "ORDERWRIGHT_REQUIRE_")
+            ):
                 patch.delenv(name)
         patch.delenv("DATABASE_URL", raising=False)
         yield
@@ -71,6 +76,24 @@ def module_database(postgres_server: PostgresServer) -> Iterator[str]:
 def empty_database(postgres_server: PostgresServer) -> Iterator[str]:
     with postgres_server.empty_database() as dsn:
         yield dsn
+
+
+@pytest.fixture(scope="session")
+def pgbouncer(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PgBouncer]:
+    program = find_pgbouncer()
+    if program is None and os.environ.get(REQUIRE_PGBOUNCER) == "1":
+        pytest.fail(f"pgbouncer is not installed, but {REQUIRE_PGBOUNCER}=1", pytrace=False)
+    if program is None:
+        pytest.skip("pgbouncer is not installed (Debian: apt install pgbouncer)")
+    pooler = PgBouncer(tmp_path_factory.mktemp("pgbouncer"), program, postgres_server.dsn)
+    pooler.start()
+    yield pooler
+    pooler.stop()
+
+
+@pytest.fixture
+def pooled(database: str, pgbouncer: PgBouncer) -> str:
+    return pgbouncer.dsn_for(database)
 
 
 @pytest.fixture

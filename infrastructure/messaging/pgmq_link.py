@@ -2,6 +2,9 @@
 
 kombu's transport would open a pool with threads of its own and a second connection for LISTEN, from a DSN that it rebuilds unquoted
 and without TLS. PGMQ's client takes any pool, so it gets this one: a single connection from the caller's own DSN.
+
+Behind a pooler that lends sessions (the process that answers is not the one that the login named) nothing may be left in a session:
+no setting, no LISTEN, no lock. Queues are then looked into every second instead.
 """
 
 import contextlib
@@ -21,6 +24,9 @@ from infrastructure.messaging.wire import Silent
 
 Row = tuple[Any, ...]
 
+# A read, an acknowledgement or a release that a crash of the server undoes brings the message again: no need to wait for the disk.
+DURABLE = "SELECT set_config('synchronous_commit', %s, false) WHERE pg_backend_pid() = %s"
+
 defaults = {
     "application_name": "orderwright-messaging",
     "keepalives_idle": "10",
@@ -38,13 +44,15 @@ class Link:
         self._consuming = consuming
         self._io_timeout_s = settings.io_timeout_s
         self._connection: psycopg.Connection[Row] | None = None
+        self.is_pooled = False
 
     def open(self) -> None:
         self._connection = connection = psycopg.connect(self._conninfo, autocommit=True)
         with self.connection():
-            # A read, an acknowledgement or a release that a crash of the server undoes brings the message again: no need to wait for the disk.
             durable = "off" if self._consuming else "on"
-            connection.execute("SELECT set_config('synchronous_commit', %s, false)", [durable])
+            self.is_pooled = connection.execute(DURABLE, [durable, connection.info.backend_pid]).fetchone() is None
+        if self.is_pooled:
+            connection.prepare_threshold = None
 
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[Row]]:
@@ -59,6 +67,8 @@ class Link:
                 raise
 
     def listen(self, channel: str) -> None:
+        if self.is_pooled:
+            return
         with self.connection() as connection:
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
 

@@ -17,6 +17,7 @@ from kombu.transport import virtual
 from pgmq import PGMQueue
 from psycopg.types.json import Jsonb
 
+from domain.errors import Misconfigured
 from domain.messaging import TEMPORARY_REPLIES
 from infrastructure.messaging.hardening import MALFORMED
 from infrastructure.messaging.pgmq_link import Link
@@ -103,6 +104,10 @@ class Channel(kombu_pgmq.Channel):
         return bool(row and row[0])
 
     def _new_queue(self, queue: str, **kwargs: Untyped) -> None:
+        if self.link.is_pooled and queue.startswith(TEMPORARY_REPLIES):
+            raise Misconfigured(
+                "answers over pgmq:// need a database session of their own: name the way past the connection pooler"
+            )
         if not self._has_queue(queue):
             self.pgmq.create_queue(queue)
 

@@ -51,6 +51,7 @@ _USE_DEADLINE_S = 35.0  # a little more than the server's own statement_timeout
 _PREPARE = """SELECT count(set_config(s.name, s.value, false)) FROM unnest(%s::text[], %s::text[]) AS s(name, value)
 WHERE pg_backend_pid() = %s"""
 _POOLED = "SET timezone TO 'UTC'"
+_IDENTITY = "SELECT system_identifier, current_database() FROM pg_control_system()"
 _COLLISIONS = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable, pg.UniqueViolation)
 
 
@@ -97,6 +98,20 @@ def prepare(connection: Connection, session: Mapping[str, str]) -> None:
 def is_pooled(connection: Connection) -> bool:
     """The connection goes through a pooler, so it has no session of its own."""
     return connection.prepare_threshold is None
+
+
+def same_database(one: str, other: str) -> bool | None:
+    """Whether both lead to the same database; None if a server does not tell. Raises `StoreUnavailable`."""
+    found = [_identity(dsn) for dsn in (one, other)]
+    return None if None in found else found[0] == found[1]
+
+
+def _identity(dsn: str) -> tuple[Any, ...] | None:
+    with translated(), connect(dsn, application="orderwright start") as connection:
+        try:
+            return connection.execute(_IDENTITY).fetchone()
+        except pg.InsufficientPrivilege:
+            return None
 
 
 @cache

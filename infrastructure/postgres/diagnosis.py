@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from domain.work import RunKey, Step
-from infrastructure.postgres.database import connect, translated, watched
+from infrastructure.postgres.database import connect, is_pooled, translated, watched
 from infrastructure.postgres.queries import load
 
 _SQL = load("diagnosis")
@@ -54,6 +54,11 @@ class Diagnosis:
     def server(self) -> Server:
         """Version and durability."""
         return Server(*self._one("server"))
+
+    def is_pooled(self) -> bool:
+        """A connection pooler stands before it, so nothing may be left in a session."""
+        with translated(), connect(self._dsn, application="orderwright doctor") as connection:
+            return is_pooled(connection)
 
     def work(self) -> Work:
         """The work list in numbers."""

@@ -1,6 +1,7 @@
 """The direct connection of the migration runner and the advisory lock that keeps a second runner waiting.
 
-The lock belongs to the session, so a killed runner frees it. Who waits too long is told who holds it.
+The lock belongs to the session, so a killed runner frees it. Who waits too long is told who holds it. Behind a pooler that lends
+sessions the lock would be held by nobody, so migrations are refused there.
 """
 
 import os
@@ -11,9 +12,12 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
+import structlog
 from psycopg.conninfo import make_conninfo
 
 from domain.errors import Misconfigured, StoreUnavailable, Transient
+
+log = structlog.get_logger()
 
 Connection = psycopg.Connection[Any]
 
@@ -57,7 +61,8 @@ def _open(dsn: str) -> Connection:
     try:
         name = f"orderwright migrate on {socket.gethostname()} pid {os.getpid()}"
         deadlines = make_conninfo("connect_timeout=3 tcp_user_timeout=5000", application_name=name)
-        return psycopg.connect(make_conninfo(deadlines, **psycopg.conninfo.conninfo_to_dict(dsn)), autocommit=True)
+        parameters = make_conninfo(deadlines, **psycopg.conninfo.conninfo_to_dict(dsn))
+        return psycopg.connect(parameters, autocommit=True, prepare_threshold=None)
     except psycopg.ProgrammingError as error:
         raise Misconfigured(f"The database address cannot be read: {error}.") from error
     except psycopg.OperationalError as error:
@@ -67,6 +72,10 @@ def _open(dsn: str) -> Connection:
 @contextmanager
 def migration_lock(connection: Connection, *, timeout_s: float) -> Iterator[None]:
     """Hold the lock. It is asked for again and again: a waiting statement would itself hold up CREATE INDEX CONCURRENTLY."""
+    if connection.execute("SELECT pg_backend_pid()").fetchone() != (connection.info.backend_pid,):
+        raise Misconfigured(
+            "The database is behind a connection pooler: migrations need a session of their own, set direct_url to the way past it."
+        )
     deadline = time.monotonic() + timeout_s
     while connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone() != (True,):
         if time.monotonic() > deadline:
@@ -76,7 +85,8 @@ def migration_lock(connection: Connection, *, timeout_s: float) -> Iterator[None
         yield
     finally:
         with suppress(psycopg.Error):  # the server frees the lock of a lost session by itself
-            connection.execute("SELECT pg_advisory_unlock(%s)", [LOCK_KEY])
+            if connection.execute("SELECT pg_advisory_unlock(%s)", [LOCK_KEY]).fetchone() != (True,):
+                log.error("the migration lock was not ours when it was given back")
 
 
 def lock_holder(connection: Connection) -> str:

@@ -16,7 +16,7 @@ from infrastructure.messaging.broker import Broker, connect
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.wakeups import WakeUps
 from infrastructure.postgres import migrate
-from infrastructure.postgres.database import readable
+from infrastructure.postgres.database import readable, same_database
 from infrastructure.postgres.dead_letters import PostgresDeadLetters
 from infrastructure.postgres.leases import PostgresLeases
 from infrastructure.postgres.store import PostgresStore
@@ -37,6 +37,7 @@ class Foundation:
         self.settings = settings
         self.opened = ExitStack()
         self._dsn: str | None = None
+        self._direct: str | None = None
         self._server: EmbeddedPostgres | None = None
         self._store: PostgresStore | None = None
         self._wake_ups: WakeUps | None = None
@@ -60,8 +61,12 @@ class Foundation:
 
     def direct(self) -> str:
         """The DSN of the same database past a pooler, if there is one, for what needs a session of its own."""
-        url = self.settings.direct_url
-        return readable(url.get_secret_value(), "direct_url") if url else self.dsn()
+        if self._direct is None:
+            url = self.settings.direct_url
+            self._direct = readable(url.get_secret_value(), "direct_url") if url else self.dsn()
+            if url and same_database(self.dsn(), self._direct) is False:
+                raise Misconfigured("direct_url names another database than database_url")
+        return self._direct
 
     def _embedded(self) -> str:
         self._server = self.opened.enter_context(embedded_server(self.settings.data_dir))

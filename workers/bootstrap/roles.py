@@ -84,7 +84,7 @@ class Roles(Breaking):
 
     def projector(self) -> Projector:
         """Keeps the read models up to date, as many of them as others leave to it."""
-        return Projections(self.migrated()).projector(self.leases("projector"))
+        return Projections(self.migrated(), direct=self.direct()).projector(self.leases("projector"))
 
     def relay(self) -> Relay:
         """A relay over this runtime's store and broker."""

@@ -26,15 +26,16 @@ class Migrations:
 
 
 class Projections:
-    """The read models of one database."""
+    """The read models of one database; `direct` is the way past a pooler, for what needs a session of its own."""
 
-    def __init__(self, dsn: str) -> None:
+    def __init__(self, dsn: str, *, direct: str) -> None:
         from infrastructure.postgres import projections
 
         self._dsn = dsn
+        self._direct = direct
         self._module = projections
         self.status = partial(projections.status, dsn)
-        self.verify = partial(projections.verify, dsn)
+        self.verify = partial(projections.verify, direct)
 
     def projector(self, leases: Leases) -> Projector:
         """The role that keeps up to date what it gets the leases of."""
@@ -49,7 +50,7 @@ class Projections:
         stopping: Callable[[], bool],
     ) -> "Replay[Rebuilt]":
         """Rebuild the named ones, or all."""
-        return Replay(self._module.PostgresRebuild(self._dsn, names), on_progress=on_progress, stopping=stopping)
+        return Replay(self._module.PostgresRebuild(self._direct, names), on_progress=on_progress, stopping=stopping)
 
 
 def migration_sql() -> list[tuple[str, str]]:

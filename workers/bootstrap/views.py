@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from domain.errors import CommandRefused, Misconfigured
 from domain.values import Money
@@ -43,7 +43,7 @@ class Views(Foundation):
 
     def migrations(self) -> Migrations:
         """The schema of this runtime's database."""
-        return Migrations(self.dsn())
+        return Migrations(self.direct())
 
     def queries(self) -> "ReadModelQueries":
         """What the read models answer."""
@@ -89,7 +89,13 @@ class Views(Foundation):
 
     def projections(self) -> Projections:
         """The read models themselves: to keep up to date, to rebuild, to check."""
-        return Projections(self.migrated())
+        return Projections(self.migrated(), direct=self.direct())
+
+    def pooler(self) -> Literal["none", "passed by", "in the way"]:
+        """Whether the database is behind a connection pooler, and whether `direct_url` leads past it."""
+        if not self.diagnosis().is_pooled():
+            return "none"
+        return "in the way" if Diagnosis(self.direct()).is_pooled() else "passed by"
 
     def diagnosis(self) -> Diagnosis:
         """What can be asked about the database's health and the work list."""

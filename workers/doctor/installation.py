@@ -53,11 +53,23 @@ def database(runtime: Runtime) -> Iterator[Finding]:
     )
     if server.is_standby:
         yield Finding(check="database", state="fail", why="it is a standby and takes no writes", fix="name the primary")
+    yield from _pooler(runtime)
     for name in DURABLE:
         value = getattr(server, name)
         state: State = "fail" if value == "off" else "ok"
         fix = f"ALTER SYSTEM SET {name} = on; SELECT pg_reload_conf();" if value == "off" else ""
         yield Finding(check=name, state=state, why=value, fix=fix, promise="P5")
+
+
+def _pooler(runtime: Runtime) -> Iterator[Finding]:
+    match runtime.pooler():
+        case "in the way":
+            why = "a connection pooler is in the way: leases end by expiry only, wake-ups are polled for, no migrations or replays"
+            yield Finding(check="pooler", state="warn", why=why, fix="set ORDERWRIGHT_DIRECT_URL to the way past it")
+        case "passed by":
+            yield Finding(check="pooler", state="ok", why="direct_url leads past it")
+        case "none":
+            pass
 
 
 def migrations(runtime: Runtime) -> Iterator[Finding]:

@@ -25,7 +25,7 @@ from infrastructure.postgres.projections.aside import BUILD, Aside
 from infrastructure.postgres.projections.models import ReadModel, read_models
 from infrastructure.postgres.projections.pages import Pages
 from infrastructure.postgres.projections.projector import checkpoint, move
-from infrastructure.postgres.projections.session import connect, garbage_collector_paused
+from infrastructure.postgres.projections.session import connect_alone, garbage_collector_paused
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.watermark import LowWaterMark
 
@@ -58,7 +58,7 @@ class PostgresRebuild:
         self._builds: list[Aside] = []
 
     def __enter__(self) -> Self:
-        self._connection = connection = connect(self._dsn, application="orderwright replay", statement_timeout="10min")
+        self._connection = connection = connect_alone(self._dsn, application="orderwright replay")
         try:
             with translated():
                 self._builds = [self._reserve(connection, model) for model in self._models]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import orjson
 from psycopg.types.json import set_json_dumps, set_json_loads
 
+from domain.errors import Misconfigured
 from infrastructure.postgres import database
 from infrastructure.postgres.database import Connection
 
@@ -17,6 +18,17 @@ def connect(dsn: str, *, application: str, statement_timeout: str = "30s") -> Co
     connection = database.connect(dsn, application=application, **settings)
     set_json_dumps(orjson.dumps, connection)
     set_json_loads(orjson.loads, connection)
+    return connection
+
+
+def connect_alone(dsn: str, *, application: str) -> Connection:
+    """The same for long work, with a session of its own. Raises `Misconfigured` behind a pooler, where it would be a stranger's."""
+    connection = connect(dsn, application=application, statement_timeout="10min")
+    if database.is_pooled(connection):
+        connection.close()
+        raise Misconfigured(
+            "the database is behind a connection pooler: this needs a session of its own, set direct_url to the way past it"
+        )
     return connection
 
 

@@ -14,7 +14,7 @@ from infrastructure.postgres.database import Connection, translated
 from infrastructure.postgres.projections.aside import TEMPORARY, Aside
 from infrastructure.postgres.projections.models import read_models
 from infrastructure.postgres.projections.pages import Pages
-from infrastructure.postgres.projections.session import connect, garbage_collector_paused
+from infrastructure.postgres.projections.session import connect_alone, garbage_collector_paused
 from infrastructure.postgres.queries import load
 
 _SQL = load("projections")
@@ -44,7 +44,7 @@ def verify(
 ) -> list[Difference]:
     """At most `limit` differences a table and side; none is what should be."""
     found: list[Difference] = []
-    with connect(dsn, application="orderwright verify", statement_timeout="10min") as connection, translated():
+    with connect_alone(dsn, application="orderwright verify") as connection, translated():
         for model in read_models(names):
             fold = Aside(connection, model, schema=TEMPORARY)
             fold.create()
