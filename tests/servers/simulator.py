@@ -64,6 +64,11 @@ class Simulator:
         answer: dict[str, dict[str, int]] = self._ask("GET", "/ledger/summary")
         return answer
 
+    def rates(self) -> list[dict[str, Any]]:
+        """The calls of every second, by operation: `second`, `operation`, `calls`, `spoiled`."""
+        answer: dict[str, list[dict[str, Any]]] = self._ask("GET", "/ledger/rates")
+        return answer["rates"]
+
     def rows(self, query: str, *parameters: object) -> list[tuple[Any, ...]]:
         """Reads the ledger beside the running process, as an independent checker would."""
         with closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True)) as books:

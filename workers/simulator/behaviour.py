@@ -5,20 +5,22 @@ same fate in every run, whatever the order of the calls and however many process
 """
 
 from hashlib import blake2b
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Operation = Literal[
     "risk", "authorize", "capture", "void", "label", "refund_label", "hand_over", "track", "notify", "inquire"
 ]
-Fault = Literal["error_before", "drop_before", "too_many", "error_after", "drop_after", "garbage", "drip"]
+Before = Literal["error_before", "unavailable", "drop_before", "reset", "too_many"]
+After = Literal["error_after", "drop_after", "garbage", "drip", "huge", "other_amount"]
+Fault = Before | After
 Share = Annotated[float, Field(ge=0, le=1)]
 Milliseconds = Annotated[int, Field(ge=0, le=86_400_000_000)]
 Seconds = Annotated[float, Field(ge=0, le=1e9)]
 
-BEFORE_ACTING: tuple[Fault, ...] = ("error_before", "drop_before", "too_many")
-AFTER_ACTING: tuple[Fault, ...] = ("error_after", "drop_after", "garbage", "drip")
+BEFORE_ACTING: tuple[Fault, ...] = get_args(Before)
+AFTER_ACTING: tuple[Fault, ...] = get_args(After)
 
 
 def roll(seed: int, *subject: object) -> float:
@@ -39,15 +41,24 @@ class Latency(Strict):
 
 
 class Faults(Strict):
-    """The share of calls that meet each fault; together at most 1, what is left is served well."""
+    """The share of calls that meet each fault; together at most 1, what is left is served well.
+
+    Nothing is done under `error_before` (500), `unavailable` (503), `drop_before` (the connection ends), `reset` (it is torn down)
+    and `too_many` (429). It is done under `error_after` (500), `drop_after`, `garbage` (HTML, half a JSON, no HTTP), `drip` (byte by
+    byte), `huge` (a gigabyte is announced) and `other_amount` (the answer names one minor unit more).
+    """
 
     error_before: Share = 0.0
+    unavailable: Share = 0.0
     drop_before: Share = 0.0
+    reset: Share = 0.0
     too_many: Share = 0.0
     error_after: Share = 0.0
     drop_after: Share = 0.0
     garbage: Share = 0.0
     drip: Share = 0.0
+    huge: Share = 0.0
+    other_amount: Share = 0.0
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -72,6 +83,7 @@ class Behaviour(Strict):
     soft_decline_share: Share = 0.0
     soft_recovery_share: Share = 1.0
     refused_label_share: Share = 0.0
+    same_tracking_share: Share = 0.0
     refused_mail_share: Share = 0.0
     transit_ms: Milliseconds = 0
     transit_jitter_ms: Milliseconds = 0

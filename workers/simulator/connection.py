@@ -5,6 +5,8 @@ byte by byte) are exactly what a framework prevents, and because it serves sever
 """
 
 import asyncio
+import socket
+import struct
 from collections import deque
 from collections.abc import Callable
 from http import HTTPStatus
@@ -25,6 +27,8 @@ _GARBAGE = (
     b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 500\r\n\r\n{}",
     b"\x15\x03\x01\x00\x02\x02\x16 this is not HTTP\r\n\r\n",
 )
+
+_HUGE = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000000000\r\n\r\n" + b" " * 2_097_152
 
 Accept = Callable[[Request, Callable[[Reply], None]], None]
 
@@ -128,6 +132,10 @@ class Connection(asyncio.Protocol):
         match reply.fault:
             case "drop_before" | "drop_after":
                 self._transport.abort()
+            case "reset":
+                self._reset()
+            case "huge":
+                self._transport.write(_HUGE)  # and no more than that: the caller has to end it
             case "garbage":
                 self._transport.write(_GARBAGE[crc32(reply.body) % len(_GARBAGE)])
                 self._transport.close()
@@ -136,6 +144,13 @@ class Connection(asyncio.Protocol):
             case _:
                 self._transport.write(_encode(reply))
                 self._finish(keep_alive=keep_alive)
+
+    def _reset(self) -> None:
+        """Not an end of the connection in order, but an error for whoever reads from it."""
+        self._transport.get_extra_info("socket").setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+        )
+        self._transport.abort()
 
     def _drip(self, data: bytes, sent: int) -> None:
         if self._transport.is_closing():

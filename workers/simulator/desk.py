@@ -113,10 +113,17 @@ class Desk:
 
     def _reply(self, call: Call, status: int, text: str, fault: Fault | None) -> Reply:
         delay_s = self.behaviour.delay_s(self._seed, call.operation, call.subject)
-        return Reply(status=500 if fault == "error_after" else status, body=text.encode(), fault=fault, delay_s=delay_s)
+        body = (_with_another_amount(text) if fault == "other_amount" else text).encode()
+        return Reply(status=500 if fault == "error_after" else status, body=body, fault=fault, delay_s=delay_s)
 
     def _failed(self, fault: Fault | None) -> Reply:
         if fault == "too_many":
             reply = problem(429, "too_many", "slow down")
             return Reply(status=429, body=reply.body, fault=fault, retry_after_s=self.behaviour.retry_after_s)
-        return Reply(status=500, body=problem(500, "internal", "injected").body, fault=fault)
+        status = 503 if fault == "unavailable" else 500
+        return Reply(status=status, body=problem(status, "internal", "injected").body, fault=fault)
+
+
+def _with_another_amount(text: str) -> str:
+    body = json.loads(text)
+    return json.dumps({**body, "amount": body["amount"] + 1} if "amount" in body else body)

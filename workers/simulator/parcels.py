@@ -12,6 +12,8 @@ CARRIER = "Swallow Express"
 def buy_label(scene: Scene, body: Label) -> Answer:
     if scene.chance(scene.behaviour.refused_label_share, "label", body.fulfillment_id):
         return refused("address_undeliverable")
+    if (mixed_up := _label_of_another(scene)) is not None:
+        return done("bought", tracking=mixed_up, carrier=CARRIER, cost=500, currency=scene.behaviour.label_currency)
     tracking, cost, currency = scene.reference("trk"), 450 + 50 * min(body.units, 100), scene.behaviour.label_currency
     scene.ledger.run(
         "add_label",
@@ -26,6 +28,14 @@ def buy_label(scene: Scene, body: Label) -> Answer:
         at=scene.now_ms,
     )
     return done("bought", tracking=tracking, carrier=CARRIER, cost=cost, currency=currency)
+
+
+def _label_of_another(scene: Scene) -> str | None:
+    """Sometimes a carrier gives out a number twice."""
+    if not scene.chance(scene.behaviour.same_tracking_share, "same tracking", scene.key):
+        return None
+    row = scene.ledger.row("last_label")
+    return None if row is None else str(row[0])
 
 
 def refund_label(scene: Scene, body: LabelRefund) -> Answer:

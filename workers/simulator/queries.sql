@@ -72,6 +72,9 @@ UPDATE authorizations SET voided = amount - captured, voided_at = :at WHERE refe
 INSERT INTO labels (tracking, key, fulfillment_id, warehouse, country, units, cost, currency, at)
 VALUES (:tracking, :key, :fulfillment_id, :warehouse, :country, :units, :cost, :currency, :at)
 
+-- name: last_label
+SELECT tracking FROM labels ORDER BY at DESC, tracking LIMIT 1
+
 -- name: find_parcel
 SELECT labels.refunded_at, scans.scan_id, scans.at, scans.delivered_at
 FROM labels LEFT JOIN scans ON scans.tracking = labels.tracking
@@ -120,6 +123,9 @@ UNION ALL SELECT 'mails', COUNT(*) FROM mails
 UNION ALL SELECT 'risk_answers', COUNT(*) FROM risk_answers
 UNION ALL SELECT 'requests', COUNT(*) FROM requests
 UNION ALL SELECT 'forgotten_keys', COUNT(*) FROM requests WHERE forgotten_at IS NOT NULL
+
+-- name: count_calls
+SELECT at / 1000, operation, COUNT(*), COUNT(fault) FROM calls GROUP BY 1, 2 ORDER BY 1, 2
 
 -- name: count_faults
 SELECT operation || '.' || fault, count FROM faults ORDER BY 1

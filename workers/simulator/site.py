@@ -5,7 +5,7 @@
                                   POST /payments/voids            POST /carrier/handovers
     GET /{risk,payments,carrier,mail}/operations/{key}            GET /carrier/parcels/{tracking}
     GET /payments/movements/{cursor}
-    GET, PUT /control             GET /ledger/summary             GET /healthz
+    GET, PUT /control             GET /ledger/{summary,rates}     GET /healthz
 
 Every POST carries an `Idempotency-Key` header and a JSON body.
 """
@@ -83,7 +83,8 @@ class Site:
         route = _ROUTES.get(request.path)
         if route is not None:
             return _act(route, request) if request.method == "POST" else _wrong_method("POST")
-        handler = {"/control": self._control, "/ledger/summary": self._summary, "/healthz": _health}.get(request.path)
+        handlers = {"/control": self._control, "/ledger/summary": self._summary, "/ledger/rates": self._rates}
+        handler = {**handlers, "/healthz": _health}.get(request.path)
         if handler is not None:
             return handler(request)
         if request.path.startswith(statement.DOOR):
@@ -121,6 +122,13 @@ class Site:
                 "faults": dict(self._ledger.rows("count_faults")),
             }
         )
+
+    def _rates(self, request: Request) -> Reply:
+        """The calls of every second since 1970 in which there were any, and how many of them were spoiled."""
+        if request.method != "GET":
+            return _wrong_method("GET")
+        names = ("second", "operation", "calls", "spoiled")
+        return _json({"rates": [dict(zip(names, row, strict=True)) for row in self._ledger.rows("count_calls")]})
 
 
 def _act(route: _Route, request: Request) -> Call | Reply:

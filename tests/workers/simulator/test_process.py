@@ -13,10 +13,15 @@ from urllib.error import HTTPError
 import pytest
 
 from domain.errors import Transient
-from domain.outside import PaymentAuthorized, PaymentCaptured
+from domain.outside import LabelBought, PaymentAuthorized, PaymentCaptured
 from infrastructure.gateways.http import http_world
-from tests.contracts.gateways import authorization, capture
+from tests.contracts.gateways import authorization, capture, label
 from tests.servers.simulator import ROOT, Simulator, await_that
+
+DOUBTFUL = (
+    *("error_before", "unavailable", "drop_before", "reset"),
+    *("error_after", "drop_after", "garbage", "huge"),
+)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -132,7 +137,7 @@ def test_faults_may_strike_one_operation_only_and_are_counted(shared_simulator: 
     assert shared_simulator.summary()["faults"]["capture.error_before"] == 1
 
 
-@pytest.mark.parametrize("fault", ["error_before", "drop_before", "error_after", "drop_after", "garbage", "drip"])
+@pytest.mark.parametrize("fault", [*DOUBTFUL, "drip"])
 def test_every_fault_leaves_the_caller_in_doubt_and_the_retry_settles_it(
     shared_simulator: Simulator, fault: str
 ) -> None:
@@ -145,6 +150,42 @@ def test_every_fault_leaves_the_caller_in_doubt_and_the_retry_settles_it(
         assert isinstance(world.payments.authorize(authorization(fault)), PaymentAuthorized)
     assert shared_simulator.rows("SELECT count(*) FROM authorizations WHERE order_id = ?", fault) == [(1,)]
     assert shared_simulator.rows("SELECT attempts FROM requests WHERE key = ?", f"{fault}:auth:1") == [(3,)]
+
+
+def test_a_gateway_may_name_another_amount_than_it_took(shared_simulator: Simulator) -> None:
+    shared_simulator.behave(faults={"other_amount": 1.0})
+    with closing(http_world(shared_simulator.url, threads=1, deadline_s=10)) as world:
+        permit = world.payments.authorize(authorization("mistaken", amount=1000))
+        assert isinstance(permit, PaymentAuthorized)
+        assert permit.amount.amount == 1001
+    assert shared_simulator.rows("SELECT amount FROM authorizations WHERE order_id = 'mistaken'") == [(1000,)]
+
+
+def test_a_carrier_may_give_out_a_number_twice(simulator: Simulator) -> None:
+    simulator.behave(same_tracking_share=1.0)
+    with closing(http_world(simulator.url, threads=1, deadline_s=10)) as world:
+        one, two = (world.carrier.buy_label(label(order_id)) for order_id in ("one", "two"))
+        assert isinstance(one, LabelBought)
+        assert isinstance(two, LabelBought)
+        assert one.tracking == two.tracking
+        assert world.carrier.inquire(label("two").key) == two
+    assert simulator.rows("SELECT count(*) FROM labels") == [(1,)]
+
+
+def test_the_books_tell_how_often_each_door_was_called_in_every_second(simulator: Simulator) -> None:
+    simulator.behave(faults_of={"authorize": {"unavailable": 1.0}})
+    with closing(http_world(simulator.url, threads=1, deadline_s=10)) as world:
+        for _ in range(3):
+            with pytest.raises(Transient):
+                world.payments.authorize(authorization("rated"))
+        world.payments.inquire("rated:auth:1")
+    rates = simulator.rates()
+    count = {
+        name: (sum(row["calls"] for row in rates if row["operation"] == name)) for name in ("authorize", "inquire")
+    }
+    assert count == {"authorize": 3, "inquire": 1}
+    assert sum(row["spoiled"] for row in rates) == 3
+    assert all(row["second"] > 1_700_000_000 for row in rates)
 
 
 def test_requests_sent_in_one_go_are_answered_in_order(shared_simulator: Simulator) -> None:
