@@ -24,9 +24,13 @@ TRIES = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The names of the events that a command caused; none: there was nothing to do, or the command id was known."""
+    """The names of the events that a command caused; none: there was nothing to do, or the command id was known.
+
+    `awaited`: the keys of the operations whose outcome a cancellation waits for.
+    """
 
     events: tuple[str, ...]
+    awaited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +62,11 @@ class Handler:
         for _ in range(TRIES):
             known = self.known(order_id)
             events = orders.decide(command(known.view, self.store.now()), known.view.order)
+            view = processes.extend(known.view, stream, events)
+            awaited = processes.awaited(view) if view.order.cancelling else ()
             if not events:
-                return Done(events=())
-            after = processes.react(processes.extend(known.view, stream, events), self.policy)
+                return Done(events=(), awaited=awaited)
+            after = processes.react(view, self.policy)
             before = {want.key for want in known.wants}
             fresh = sorted(want for want in after if want.key not in before)
             keys = {want.key for want in after}
@@ -76,7 +82,7 @@ class Handler:
             verdict = self.store.append([unit])[0]
             if verdict.outcome == "appended":
                 self.announce((want.key.step, order_id) for want in fresh if want.due is None)
-                return Done(events=tuple(type(event).__name__ for event in events))
+                return Done(events=tuple(type(event).__name__ for event in events), awaited=awaited)
             if verdict.outcome == "repeated":
                 return Done(events=())
         raise _conflict(verdict)

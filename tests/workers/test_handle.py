@@ -6,11 +6,13 @@ import pytest
 
 from domain import outside
 from domain import stock as stocks
-from domain.errors import CommandRefused
+from domain.errors import CommandRefused, OutcomeUnknown, Poison
 from domain.order import CancelReason, HoldReason
+from domain.outside import Request
+from domain.work import Step
 from tests.domain.examples import NOON
 from tests.workers.faulty import AFTER
-from tests.workers.shop import PostgresShop, drive, hasten
+from tests.workers.shop import EAGER, PostgresShop, drive, hasten
 from workers import handle
 
 CANCEL = handle.cancel(CancelReason.CUSTOMER, "changed my mind", "ada")
@@ -142,3 +144,37 @@ def test_a_delivery_that_comes_again_with_another_quantity_is_refused(shop: Post
 def receive(shop: PostgresShop, quantity: int, delivery: str) -> tuple[str, ...]:
     command = stocks.Receive(quantity=quantity, delivery=delivery, at=shop.store.now())
     return shop.handler.on_stock("north", "cup", command, command_id=f"receive:{delivery}", actor="ada").events
+
+
+def in_trouble(shop: PostgresShop, kind: type[Request], error: Exception) -> None:
+    """An order with a dead run."""
+    shop.receive("cup")
+    shop.receive("pot")
+    shop.place("o1")
+    shop.world.faults[kind] = [error] * EAGER.attempts
+    shop.wake(shop.worker(), "o1")
+    drive(shop, lambda: [row.state for row in shop.store.runs()] == ["dead"])
+
+
+def test_an_order_in_trouble_can_be_held_and_released_and_its_dead_run_stays_dead(shop: PostgresShop) -> None:
+    in_trouble(shop, outside.AssessRisk, Poison("no"))
+    assert command(shop, HOLD, "h") == ("HoldPlaced",)
+    assert [row.state for row in shop.store.runs()] == ["dead"]
+    assert command(shop, RELEASE, "r") == ("HoldReleased",)
+    assert [(row.key.step, row.state) for row in shop.store.runs()] == [(Step.RISK, "dead")]
+
+
+def test_an_order_in_trouble_can_be_cancelled(shop: PostgresShop) -> None:
+    in_trouble(shop, outside.AssessRisk, Poison("no"))
+    done = shop.handler.on_order("o1", CANCEL, command_id="c", actor="ada")
+    assert (done.events, done.awaited) == (("CancellationRequested",), ())
+    drive(shop, lambda: shop.closed("o1") and shop.at_rest())
+
+
+def test_a_cancellation_that_waits_for_an_unknown_outcome_says_so(shop: PostgresShop) -> None:
+    in_trouble(shop, outside.BuyLabel, OutcomeUnknown("lost"))
+    done = shop.handler.on_order("o1", CANCEL, command_id="c", actor="ada")
+    assert (done.events, done.awaited) == (("CancellationRequested",), ("o1+1:label:1",))
+    again = shop.handler.on_order("o1", CANCEL, command_id="c2", actor="ada")
+    assert (again.events, again.awaited) == ((), ("o1+1:label:1",))
+    assert [(row.key.step, row.state) for row in shop.store.runs()] == [(Step.LABEL, "dead")]

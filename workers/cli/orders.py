@@ -176,7 +176,8 @@ def _change(cli: Cli, order_id: str, order_command: Callable[..., Any], command_
     if "CancellationRefused" in done.events:
         cli.say(f"{order_id}: too late, the carrier has everything; a return is offered (CancellationRefused)")
         return REFUSED
-    cli.say(f"{order_id}: {', '.join(done.events)}" if done.events else f"{order_id}: nothing to do")
+    waits = f"; waits for the outcome of {', '.join(done.awaited)}" if done.awaited else ""
+    cli.say(f"{order_id}: {', '.join(done.events) or 'nothing to do'}{waits}")
     return 0
 
 
