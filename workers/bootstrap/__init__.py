@@ -4,6 +4,7 @@
 
     foundation.py   settings, database, store, broker, wake-ups: what everything else stands on
     roles.py        the long-running roles and the doors for orders
+    reviewing.py    what a person does about dead letters
     views.py        what only looks: read models, diagnosis
     schema.py       migrations and projections of one database
     terms.py        the settings in the terms of the roles

@@ -1,6 +1,7 @@
 """All commands, registered by importing their modules, and their places in `--help`."""
 
 from workers.cli import (
+    breakers,
     demo,
     dev,
     dlq,
@@ -21,12 +22,29 @@ from workers.cli.app import app
 
 __all__ = ["app"]
 
-MODULES = (demo, dev, dlq, dlq_decide, doctor, look, migrate, orders, reconcile, replay, roles, simulator, stock, submit, work)
+MODULES = (
+    breakers,
+    demo,
+    dev,
+    dlq,
+    dlq_decide,
+    doctor,
+    look,
+    migrate,
+    orders,
+    reconcile,
+    replay,
+    roles,
+    simulator,
+    stock,
+    submit,
+    work,
+)
 PANELS = {
     "Try it": ("demo", "dev"),
     "Orders": ("submit", "orders", "stock"),
     "Roles": ("worker", "relay", "projector", "intake", "keeper", "simulator"),
-    "Operate": ("migrate", "doctor", "reconcile", "work", "replay", "dlq", "config", "schemas"),
+    "Operate": ("migrate", "doctor", "reconcile", "work", "breakers", "replay", "dlq", "config", "schemas"),
 }
 _PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 
