@@ -13,6 +13,7 @@ from typing import Protocol
 from domain.errors import (
     BreakerOpen,
     CommandRefused,
+    Incident,
     KeyExpired,
     OutcomeUnknown,
     Poison,
@@ -109,7 +110,7 @@ class Judge:
     def fate(self, error: Exception, run: Run, now: datetime) -> Again | GiveUp:
         """Try it again, and when; or let a person decide."""
         if isinstance(error, (Poison, CommandRefused)):
-            return GiveUp(reason=_told(error), unknown=isinstance(error, KeyExpired))
+            return GiveUp(reason=_told(error), unknown=isinstance(error, (KeyExpired, Incident)))
         if isinstance(error, (BreakerOpen, RateLimited)):
             return self._not_now(error, run)
         blameless = isinstance(error, Unavailable) or DEPENDENCY.get(run.key.step) in self.limited

@@ -284,7 +284,7 @@ class _Turn:
             attempts=run.attempts,
             reason=fate.reason,
             at=self._context.now,
-            unknown=fate.unknown,
+            unknown=fate.unknown or steps.doubtful(self._view, run),
         )
         return Turn(changes=((processes.process_stream(key.order_id), (failed,)),))
 

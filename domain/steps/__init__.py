@@ -32,6 +32,7 @@ __all__ = [
     "by_hand",
     "can_conclude",
     "conclude",
+    "doubtful",
     "stock_to_begin",
     "stock_to_conclude",
     "tracking_interval",
@@ -57,6 +58,15 @@ def unknown(view: OrderView, run: Run, reason: str, now: datetime) -> Turn:
         return Turn()
     command = payments.RecordUnknown(reason=reason, at=now)
     return Turn(changes=on_payment(view, command))
+
+
+def doubtful(view: OrderView, run: Run) -> bool:
+    """What this run asked for may have happened, although its last error alone does not say so."""
+    if not processes.is_open(view, run.key):
+        return False
+    if view.payment.open and is_payment(run.key.step):
+        return view.payment.open.unknown or run.crashes > 0
+    return run.attempts > 1 or run.crashes > 0  # parcels do not record that an outcome is unknown
 
 
 def stock_to_begin(view: OrderView, key: RunKey, warehouses: Sequence[Warehouse]) -> set[str]:

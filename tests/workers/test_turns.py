@@ -7,7 +7,7 @@ import pytest
 
 from domain import outside
 from domain import process as processes
-from domain.errors import OutcomeUnknown, Poison, Transient, Unavailable
+from domain.errors import Incident, KeyExpired, OutcomeUnknown, Poison, Transient, Unavailable
 from domain.order import CancellationRequested, CancelReason
 from domain.outside import Answer
 from domain.ports import Holder
@@ -165,6 +165,33 @@ def test_every_failure_has_its_fate(error: Exception, attempts: int, state: str,
     result = turn(view, answers=[(run(Step.AUTHORIZE, attempts=attempts), error)])
     assert (states(result), names(result)) == ([state], events)
     assert result.calls == ()
+
+
+@pytest.mark.parametrize(
+    ("errors", "unknown"),
+    [
+        ([Poison("refused")], False),
+        ([Transient("later"), Transient("later"), Transient("later")], False),
+        ([OutcomeUnknown("lost"), Transient("later"), Poison("refused")], True),
+        ([KeyExpired("forgotten")], True),
+        ([Incident("another amount")], True),
+    ],
+)
+def test_a_dead_letter_says_whether_its_operation_may_have_happened(errors: list[Exception], *, unknown: bool) -> None:
+    view = turn(views.having(views.APPROVED, view=PLACED), run(Step.AUTHORIZE)).known.view
+    for attempts, error in enumerate(errors[:-1], start=1):
+        view = turn(view, answers=[(run(Step.AUTHORIZE, attempts=attempts), error)]).known.view
+    result = turn(view, answers=[(run(Step.AUTHORIZE, attempts=len(errors)), errors[-1])])
+    assert states(result) == ["dead"]
+    assert result.unit.events[-1][1].unknown is unknown
+
+
+@pytest.mark.parametrize(("attempts", "crashes", "unknown"), [(1, 0, False), (2, 0, True), (1, 1, True)])
+def test_nobody_is_sure_of_a_parcel_that_was_asked_about_before(attempts: int, crashes: int, *, unknown: bool) -> None:
+    view = turn(PLANNED, run(Step.LABEL, 1)).known.view
+    tried = run(Step.LABEL, 1, attempts=attempts)._replace(crashes=crashes)
+    result = turn(view, answers=[(tried, Poison("no"))])
+    assert result.unit.events[-1][1].unknown is unknown
 
 
 def test_an_answer_that_makes_no_sense_is_a_dead_letter() -> None:
