@@ -84,6 +84,11 @@ class PostgresDeadLetters:
         with self._connection() as connection:
             return [_letter(row) for row in connection.execute(_SQL["whole"], {"ids": list(ids)})]
 
+    def unknown_orders(self, order_ids: Sequence[str]) -> Sequence[str]:
+        """Those of these orders of which no event tells."""
+        with self._connection() as connection:
+            return [row[0] for row in connection.execute(_SQL["unknown_orders"], {"orders": list(order_ids)})]
+
     @contextmanager
     def deciding(self) -> Iterator["PostgresDecision"]:
         """See `domain.review.Letters.deciding`."""

@@ -17,6 +17,7 @@ from workers.bootstrap.terms import default_name, policy, worker_settings
 from workers.bootstrap.worker_role import WorkerRole
 from workers.handle import Handler
 from workers.keeper import Keeper, leave
+from workers.pausing import Pausing
 from workers.projector import Projector
 from workers.relay import Relay
 from workers.step_worker import StepWorker
@@ -49,9 +50,12 @@ class Roles(Breaking):
     ) -> WorkerRole:
         """A step worker with its consumer; `world` replaces the one that the settings name."""
         settings = worker_settings(self.settings, name or default_name("worker"), frozenset(steps))
-        breakers = self.breakers("worker")
+        breakers = Pausing(self.breakers("worker"), settings.steps, queue_of)
         worker = StepWorker(self.store(), world or self.world(), self.announce(), settings, breakers=breakers)
-        return WorkerRole(worker, self.broker(), [queue_of(step) for step in sorted(settings.steps)])
+        queues = [queue_of(step) for step in sorted(settings.steps)]
+        role = WorkerRole(worker, self.broker(), queues, self.letters().unknown_orders)
+        breakers.consumer = role.consumer
+        return role
 
     def intake(self, actor: str = "intake") -> "Intake":
         """The door for orders."""

@@ -1,6 +1,7 @@
 """A step worker and the consumer that fills its mailbox, as one role."""
 
 import gc
+from collections.abc import Sequence
 
 from domain.errors import UndecodableMessage
 from domain.messaging import Inbound
@@ -11,26 +12,29 @@ from infrastructure.messaging.frames import decode_frame
 from workers.bootstrap.queues import DEAD_QUEUE
 from workers.mailbox import WakeUp
 from workers.step_worker import StepWorker
+from workers.strangers import FindUnknown, Strangers
 
 
 class WorkerRole:
     """A step worker and the consumer that fills its mailbox; `run` returns whether it drained in time."""
 
-    def __init__(self, worker: StepWorker, broker: Broker, queues: list[str]) -> None:
+    def __init__(self, worker: StepWorker, broker: Broker, queues: list[str], find_unknown: FindUnknown) -> None:
         self.worker = worker
         self._dead = broker.publisher()
-        self._consumer = broker.consumer(
-            queues, on_unreadable=DeadLetterSender(publisher=self._dead, queue=DEAD_QUEUE), prefetch=20
-        )
+        bury = DeadLetterSender(publisher=self._dead, queue=DEAD_QUEUE)
+        self.consumer = broker.consumer(queues, on_unreadable=bury, prefetch=20)
+        self._strangers = Strangers(find_unknown, bury)
 
     def run(self) -> bool:
         """Work until `stop`; frames are taken no more when the worker drains."""
         collect_garbage_seldom()
-        self._consumer.start(self._on_message)
+        self._strangers.start()
+        self.consumer.start(self._on_message)
         try:
             return self.worker.run()
         finally:
-            self._consumer.stop(3.0)
+            self.consumer.stop(3.0)
+            self._strangers.stop(3.0)
             self._dead.close()
 
     def stop(self) -> None:
@@ -41,7 +45,14 @@ class WorkerRole:
         frame = decode_frame(inbound.body)
         if frame.step not in set(Step):
             raise UndecodableMessage(f"step {frame.step!r} is unknown to this version")
-        self.worker.mailbox.put(WakeUp(frame.orders, inbound.settle))
+        self.worker.mailbox.put(WakeUp(frame.orders, lambda: self._claimed(inbound, frame.orders)))
+
+    def _claimed(self, inbound: Inbound, orders: Sequence[str]) -> None:
+        """The frame's runs are claimed; called by the thread whose desk this is."""
+        inbound.settle()
+        waiting = self.worker.conductor.desk.waiting
+        if not any(order_id in waiting for order_id in orders):
+            self._strangers.came(inbound, orders)
 
 
 def collect_garbage_seldom() -> None:

@@ -24,7 +24,7 @@ WHERE NOT EXISTS (
     WHERE (r.order_id, r.step, r.part, r.ordinal) = (w.order_id, w.step, w.part, w.ordinal))
 
 -- name: dead_letters
-SELECT count(*) FROM dead_letters
+SELECT count(*) FROM dead_letters WHERE state = 'open'
 
 -- name: events
 SELECT count(*), coalesce(max(e.position), 0) FROM events e

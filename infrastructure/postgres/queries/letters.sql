@@ -35,6 +35,12 @@ WHERE d.id = ANY (%(ids)s::bigint[])
 ORDER BY d.id
 FOR UPDATE
 
+-- name: unknown_orders
+SELECT o.id
+FROM unnest(%(orders)s::text[]) WITH ORDINALITY AS o(id, n)
+WHERE NOT EXISTS (SELECT FROM events e WHERE e.stream = 'order-' || o.id)
+ORDER BY o.n
+
 -- name: groups
 SELECT d.cause_hash, coalesce(min(d.step), min(d.origin)), min(d.cause), (array_agg(d.reason ORDER BY d.id DESC))[1],
     count(*), min(d.first_died_at), max(d.died_at)
