@@ -1,9 +1,9 @@
 """`python -m tests.simulation`: one seed in full, or many on all cores.
 
-    --seed 123            what became of it; the last steps if something is wrong
-    --seed 123 --trace    every step
-    --seed 123 --minimize the smallest run that still fails
-    --seeds 10000         that many seeds, from --first (default: 1), with progress and a summary
+--seed 123            what became of it; the last steps if something is wrong
+--seed 123 --trace    every step
+--seed 123 --minimize the smallest run that still fails
+--seeds 10000         that many seeds, from --first (default: 1), with progress and a summary
 """
 
 import argparse

@@ -53,6 +53,8 @@ class Bus:
             self._take_in(message)
 
     def depth(self, queue: str) -> int | None:
+        if not self._waiting:
+            return 0
         return sum(message.queue == queue and not message.taken_by for message in self._waiting)
 
     def wipe(self) -> None:

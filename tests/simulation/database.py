@@ -63,12 +63,15 @@ class Database:
     def __init__(self, agenda: Agenda, trace: Trace, chance: Random, strikes: Callable[[str], bool]) -> None:
         self.away = False
         self.in_transaction = False
+        self._told = (0.0, START)
         self.agenda, self.trace, self.chance, self.strikes = agenda, trace, chance, strikes
         self.store = Watched(self.time, chance.random)
         self.auditor: Auditor
 
     def time(self) -> datetime:
-        return START + timedelta(seconds=self.agenda.now)
+        if self.agenda.now != self._told[0]:
+            self._told = (self.agenda.now, START + timedelta(seconds=self.agenda.now))
+        return self._told[1]
 
     def perform(self, name: str, arguments: Any, keywords: Any) -> Any:
         """One statement, committed."""

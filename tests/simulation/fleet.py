@@ -3,6 +3,7 @@
 Each process takes a chunk of seeds at a time. A red seed is told at once, with the command that repeats it.
 """
 
+import gc
 import os
 import sys
 import time
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from tests.simulation.shape import shape_of
 from tests.simulation.world import Outcome, simulate
 
-CHUNK = 25
+CHUNK = 20
 SHOWN = 20
 
 
@@ -49,7 +50,10 @@ class Summary:
 
 def run_chunk(first: int, count: int) -> list[Outcome]:
     """The outcomes of some seeds; the lines are left out, a run can be repeated."""
-    return [_brief(simulate(shape_of(seed))) for seed in range(first, first + count)]
+    gc.disable()  # a run leaves a few megabytes behind, and looking for them costs more than keeping them until here
+    outcomes = [_brief(simulate(shape_of(seed))) for seed in range(first, first + count)]
+    gc.collect()
+    return outcomes
 
 
 def _brief(outcome: Outcome) -> Outcome:

@@ -150,7 +150,9 @@ def _closed(order: Order, _: str, event: Any) -> None:
     must(not order.backorders, "closed while it waits for stock")
     kept = [order.parcels[name] for name in order.assigned]
     must(all(parcel.state == "delivered" for parcel in kept), "closed before everything was delivered")
-    must(order.authorized == sum(order.captured.values()) + order.voided or order.void_refused, "closed with money held")
+    must(
+        order.authorized == sum(order.captured.values()) + order.voided or order.void_refused, "closed with money held"
+    )
     must(set(order.captured) >= order.assigned, "closed without the money of a parcel")
     order.settles("close", "expire")
     order.closed = event.outcome
@@ -273,7 +275,9 @@ def _delivered(order: Order, name: str, _: Any) -> None:
 
 def _down(order: Order, name: str, _: Any) -> None:
     parcel = order.parcels[name]
-    must(not parcel.asked and parcel.state in ("created", "labelled"), f"stood down while {parcel.state} {parcel.asked}")
+    must(
+        not parcel.asked and parcel.state in ("created", "labelled"), f"stood down while {parcel.state} {parcel.asked}"
+    )
     order.settles("label", "hand_over", part=_number(name))
     parcel.label_owed = parcel.state == "labelled"
     parcel.state = "down"

@@ -95,5 +95,7 @@ class Operators:
         remembered = self._world.outside.books.remembered
         key = KEYS.get(run.step, "").format(run)
         refund = f"{run.order_id}+{run.part}:label-refund"
-        keys = [key] if key else sorted(one for one in remembered if one.startswith(refund))[run.ordinal - 1 : run.ordinal]
+        keys = (
+            [key] if key else sorted(one for one in remembered if one.startswith(refund))[run.ordinal - 1 : run.ordinal]
+        )
         return next((remembered[one].answer for one in keys if one in remembered), None)

@@ -63,7 +63,7 @@ class Oracle:
             judged, store.judged = store.judged, []
             for unit, verdict in judged:
                 self._judge(unit, verdict)
-        last = store.low_water_mark()
+        last = store._log.last_position()
         if last == self._seen:
             return
         touched: dict[str, None] = {}

@@ -167,9 +167,7 @@ class Gateway:
     def inquire(self, key: str) -> Any:
         return self._world.inquire("payment", key)
 
-    def _authorize(
-        self, request: outside.AuthorizePayment
-    ) -> outside.PaymentAuthorized | outside.PaymentDeclined:
+    def _authorize(self, request: outside.AuthorizePayment) -> outside.PaymentAuthorized | outside.PaymentDeclined:
         if self._world.refuses("decline", request.key):
             hard = self._world.drawn(0.3, "hard", request.order_id)
             return outside.PaymentDeclined(code="stolen_card" if hard else "insufficient_funds", hard=hard)
@@ -246,9 +244,7 @@ class Carrier:
         if label.scanned_at is None:
             label.scanned_at = self._world.now()
             label.arrives_at = label.scanned_at + self._world.transit_s(request.tracking)
-        return outside.ParcelAccepted(
-            scan_id=f"scan_{request.key}", at=START + timedelta(seconds=label.scanned_at)
-        )
+        return outside.ParcelAccepted(scan_id=f"scan_{request.key}", at=START + timedelta(seconds=label.scanned_at))
 
     def _where(self, tracking: str) -> outside.ParcelStatus:
         label = self._books.labels[tracking]
@@ -256,6 +252,4 @@ class Carrier:
             raise Poison("status 409: not_accepted")
         arrived = label.arrives_at <= self._world.now()
         at = label.arrives_at if arrived else label.scanned_at
-        return outside.ParcelStatus(
-            status="delivered" if arrived else "in_transit", at=START + timedelta(seconds=at)
-        )
+        return outside.ParcelStatus(status="delivered" if arrived else "in_transit", at=START + timedelta(seconds=at))

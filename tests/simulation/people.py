@@ -138,4 +138,3 @@ class People:
             self._world.trace.note("people", f"{what}, refused: {refusal}")
         except OrderwrightError as error:
             self._world.oracle.find("people", f"{what}: {error!r}")
-

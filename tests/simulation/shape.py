@@ -41,7 +41,6 @@ PLANNED: Mapping[str, int] = {
     "broker wiped": 3,
     "outside away": 3,
     "everything killed": 1,
-    "clock jump": 4,
     "cancel": 5,
     "hold": 4,
     "release": 4,
@@ -71,7 +70,7 @@ class Shape:
     """`orders` are numbers; what an order consists of follows from its number and the seed. `storm_s`: how long faults strike.
 
     `key_window_s`: how long keys are remembered outside; the program is told a fifth of it, which leaves room for what is late.
-   """
+    """
 
     seed: int
     orders: tuple[int, ...]
@@ -98,7 +97,7 @@ def shape_of(seed: int) -> Shape:
     window_s = chance.choice([LONG_WINDOW_S, LONG_WINDOW_S, SHORT_WINDOW_S])
     return Shape(
         seed=seed,
-        orders=tuple(range(1, chance.choice([2, 4, 6, 8, 10, 12]) + 1)),
+        orders=tuple(range(1, chance.choice([2, 4, 5, 6, 8, 10, 12, 15]) + 1)),
         workers=chance.choice([1, 2, 2, 3, 3, 4]),
         rates=_some_rates(chance, window_s),
         plan=_some_plan(chance, storm_s, window_s),

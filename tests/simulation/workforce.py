@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 LEASE_S = 10.0
-LOOK_S = 0.5
+LOOK_S = 1.0
 RESTART_S = 1.0
 
 
@@ -54,10 +54,11 @@ class Process:
         self.chance = chance
         self.connection = Connection(world.database, self)
         self._offset = chance.uniform(0, 1e6)
+        self._pace = chance.choice([1.0, 1.0, 0.9, 1.05])
 
     def monotonic(self) -> float:
-        """The process's own clock: it began somewhere, and it does not count the time that was skipped."""
-        return self.world.agenda.lived + self._offset
+        """The process's own clock: it began somewhere, goes a little wrong, and does not count the time that was skipped."""
+        return self.world.agenda.lived * self._pace + self._offset
 
     def start(self) -> None:
         """A new life."""
@@ -215,9 +216,7 @@ class Calls:
     def __init__(self, worker: Worker) -> None:
         self._worker = worker
         self._life = worker.life
-        self._threads = CallThreads(
-            self, self._deliver, threads=0, breakers=worker.breakers, clock=worker.monotonic
-        )
+        self._threads = CallThreads(self, self._deliver, threads=0, breakers=worker.breakers, clock=worker.monotonic)
 
     def make(self, call: Call) -> None:
         delay = self._worker.chance.uniform(0.001, 0.05)
@@ -273,7 +272,7 @@ class RelayProcess(Process):
     def begin(self) -> None:
         wakeups = WakeUps(self.world.bus)  # type: ignore[arg-type]
         self._failures = 0
-        self._settings = RelaySettings()
+        self._settings = RelaySettings(interval_s=0.5)
         self.relay = Relay(self.connection, wakeups.announce, wakeups.backlog, self._settings, clock=self.monotonic)  # type: ignore[arg-type]
         self.soon(self.chance.uniform(0, 0.5), "look", self._look, idle=True)
 
