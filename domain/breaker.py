@@ -56,11 +56,11 @@ class Limits:
     open_growth: float = 1.6
     permits: int = 3
     permit_s: float = 15.0
-    release_factor: float = 1.3
+    release_factor: float = 1.25
     release_floor: float = 2.0
     burst_s: float = 0.15
     idle_s: float = 0.25
-    patience: float = 4.0
+    patience: float = 5.0
     doubling_s: float = 20.0
     pause_s: float = 1.0
     pause_cap_s: float = 86_400.0
@@ -253,7 +253,7 @@ class Board(Protocol):
         ...
 
     def normal_rate(self, dependency: str, *, slot_s: float) -> float:
-        """Calls a second in a busy slot of the last hour, by what was counted; 0 if that is too little to tell."""
+        """Calls a second in the middle one of the slots of the last hour that had any; 0 if that is too little to tell."""
         ...
 
     def waiting(self, steps: Sequence[Step], limit: int) -> int:

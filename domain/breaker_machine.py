@@ -152,7 +152,7 @@ def _probed(breaker: Breaker, event: Probed, now: datetime, limits: Limits) -> M
 
 
 def _recover(breaker: Breaker, why: str, now: datetime, limits: Limits) -> Moved:
-    """Who releases at 1.3 times the normal rate needs some three times the outage to make up for it."""
+    """Who releases at 1.25 times the normal rate needs four times the outage to make up for it."""
     known = breaker.normal_rate > 0
     steady = (now - breaker.troubled_since) * limits.patience if known else timedelta(0)
     rate = max(limits.release_floor, breaker.normal_rate * limits.release_factor)

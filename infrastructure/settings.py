@@ -120,7 +120,7 @@ class Settings(BaseModel):
         3, description="probes at a time, of all workers together"
     )
     breaker_release_factor: Annotated[float, Field(ge=0.1, le=100)] = Field(
-        1.3, description="how fast waiting runs are released afterwards, in terms of the rate that was normal"
+        1.25, description="how fast waiting runs are released afterwards, in terms of the rate that was normal"
     )
     breaker_release_floor: Annotated[float, Field(ge=0.1, le=100_000)] = Field(
         2.0, description="runs a second that are released at least"

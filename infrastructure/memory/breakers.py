@@ -69,7 +69,7 @@ class MemoryBreakers:
             )
         if len(seen) < _LEAST_SLOTS:
             return 0.0
-        return seen[-(-3 * len(seen) // 4) - 1] / slot_s
+        return seen[(len(seen) - 1) // 2] / slot_s
 
     def waiting(self, steps: Sequence[Step], limit: int) -> int:
         """See `domain.breaker.Board.waiting`."""

@@ -292,7 +292,7 @@ def test_the_rate_that_is_normal_is_learnt_while_closed(fleet: Fleet) -> None:
     half_open(fleet, breakers)
     calls(breakers, 2)
     fleet.seconds += 1.0
-    assert breakers.grant("payment", 1000) == pytest.approx(100 * 1.3 * LIMITS.burst_s, abs=1)
+    assert breakers.grant("payment", 1000) == pytest.approx(100 * LIMITS.release_factor * LIMITS.burst_s, abs=1)
 
 
 def test_a_call_that_inquires_first_counts_twice_against_the_rate(fleet: Fleet) -> None:

@@ -57,7 +57,7 @@ ON CONFLICT (slot, dependency) DO UPDATE SET calls = breaker_calls.calls + exclu
 DELETE FROM breaker_calls c WHERE c.slot < %(before)s
 
 -- name: normal_calls
-SELECT coalesce(percentile_disc(0.75) WITHIN GROUP (ORDER BY c.calls), 0)
+SELECT coalesce(percentile_disc(0.5) WITHIN GROUP (ORDER BY c.calls), 0)
 FROM breaker_calls c
 WHERE c.dependency = %(dependency)s
   AND c.slot BETWEEN floor(extract(epoch FROM clock_timestamp()) / %(slot_s)s) - 3600 / %(slot_s)s
