@@ -81,8 +81,16 @@ class Submission:
     """One file of orders on its way in. `rate` orders a second, so that it is under way when something dies."""
 
     def __init__(
-        self, command_line: CommandLine, history: History, orders: list[Order], folder: Path, *, rate: float = 0
+        self,
+        command_line: CommandLine,
+        history: History,
+        orders: list[Order],
+        folder: Path,
+        *,
+        rate: float = 0,
+        **more: str,
     ) -> None:
+        self._more = more
         self._command_line = command_line
         self._history = history
         self._orders = orders
@@ -97,6 +105,10 @@ class Submission:
         self._history.tell(self._orders, "unknown")
         self._process = self._begin(rate=0)
 
+    def code(self) -> int:
+        """How the first try ended."""
+        return int(self._process.wait(60))
+
     def finish(self, tries: int = 20) -> None:
         """Wait for the answer; a client that got none asks again."""
         for _ in range(tries):
@@ -109,4 +121,5 @@ class Submission:
 
     def _begin(self, *, rate: int) -> Any:
         pace = ["--rate", str(rate), "--batch", "10"] if rate else []
-        return self._command_line.begin("submit", str(self._file), *pace)
+        more, self._more = self._more, {}
+        return self._command_line.begin("submit", str(self._file), *pace, **more)

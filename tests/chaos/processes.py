@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from time import monotonic
@@ -104,7 +104,7 @@ class Role:
 class Supervisor:
     """Starts again what was started and has died. A role that ended on request stays ended."""
 
-    def __init__(self, roles: Sequence[Role]) -> None:
+    def __init__(self, roles: Callable[[], Sequence[Role]]) -> None:
         self._roles = roles
         self._stop = threading.Event()
         self.restarts = 0
@@ -118,7 +118,7 @@ class Supervisor:
 
     def _watch(self) -> None:
         while not self._stop.wait(LOOK_S):
-            for role in list(self._roles):
+            for role in list(self._roles()):
                 with role.lock:
                     if role.wanted and not role.is_running() and not self._stop.is_set():
                         self.restarts += 1

@@ -45,7 +45,8 @@ def _in_one_installation(group: str, rows: Sequence[Row], seed: int, place: Path
     errors: list[str] = []
     with GROUPS[group](place, Random(seed)) as installation:
         installation.shop.watch()
-        supervisor = Supervisor([*installation.shop.roles, installation.shop.simulator])
+        shop = installation.shop
+        supervisor = Supervisor(lambda: [*shop.roles, shop.simulator])
         try:
             for number, row in enumerate(rows):
                 errors += row.errors

@@ -39,6 +39,7 @@ class Run:
         self.notes: list[str] = []
         self.orders: list[Order] = []
         self._armed: list[Role] = []
+        self._client: dict[str, str] = {}
         self._restarts = supervisor.restarts
         self._fired_before = len(self._fired())
 
@@ -47,10 +48,15 @@ class Run:
     @contextmanager
     def load(self, orders: int = 40, *, seconds: float = 1.0) -> Iterator[list[Order]]:
         """Submit so many orders within so many seconds, while the block does its worst; then wait until all are accepted."""
-        batch = self.make(orders)
-        submission = Submission(
-            self.shop.command_line, self.shop.history, batch, self.shop.folder, rate=orders / seconds
-        )
+        with self.load_these(self.make(orders), seconds=seconds) as batch:
+            yield batch
+
+    @contextmanager
+    def load_these(self, batch: list[Order], *, seconds: float = 1.0) -> Iterator[list[Order]]:
+        """The same with orders that are made already."""
+        shop = self.shop
+        rate = len(batch) / seconds
+        submission = Submission(shop.command_line, shop.history, batch, shop.folder, rate=rate, **self._client)
         try:
             yield batch
         finally:
@@ -68,6 +74,11 @@ class Run:
         with self.load(orders, seconds=seconds) as batch:
             pass
         return batch
+
+    def submit_these(self, batch: list[Order], *, seconds: float = 1.0) -> None:
+        """Submit them and wait until all are accepted."""
+        with self.load_these(batch, seconds=seconds):
+            pass
 
     def await_closed(self, share: float, within_s: float = PATIENCE_S) -> None:
         """Wait until so much of this row's load has ended."""
@@ -96,6 +107,10 @@ class Run:
         for role in map(self.shop.role, names):
             self._armed.append(role)
             role.restart(**self.fail_points(plan))
+
+    def arm_clients(self, plan: str) -> None:
+        """Whoever submits orders from now on fails by this plan, the first time."""
+        self._client = self.fail_points(plan)
 
     def fail_points(self, plan: str) -> dict[str, str]:
         """The environment of a process that fails by plan."""

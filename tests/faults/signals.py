@@ -71,6 +71,11 @@ def resident_mb(pid: int) -> float:
     return 0.0
 
 
+def address_space(pid: int) -> int:
+    """All the memory that it has asked for, in bytes."""
+    return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def _fields(pid: int) -> list[str]:
     """From the state on: what stands before it may hold blanks."""
     with suppress(OSError):

@@ -1,1 +1,86 @@
-"""Rows to come."""
+"""Rows that tests prove, which are named and run; and rows that nothing tests, with the reason."""
+
+from tests.chaos.matrix import proven, untested
+
+MIGRATE = "tests/infrastructure/postgres/test_migrate.py"
+LIFE = "tests/infrastructure/embedded/test_life.py"
+PROJECTOR = "tests/infrastructure/projections/test_projector.py"
+REBUILD = "tests/infrastructure/projections/test_rebuild.py"
+CODEC = "tests/infrastructure/test_codec.py"
+MISBEHAVIOR = "tests/infrastructure/gateways/test_misbehavior.py"
+
+proven(
+    "F34",
+    "a migration under load and behind a long reader",
+    f"{MIGRATE}::test_behind_a_long_reader_other_readers_go_on_and_the_migration_comes_after",
+    f"{MIGRATE}::test_behind_a_long_reader_the_migration_gives_way_and_says_who_it_is",
+)
+proven(
+    "F35b",
+    "a migration killed half-way, two migrators at once",
+    f"{MIGRATE}::test_a_killed_migrator_leaves_whole_files_and_the_next_one_goes_on",
+    f"{MIGRATE}::test_two_migrators_at_once_apply_every_file_once",
+    f"{MIGRATE}::test_who_waits_too_long_is_told_who_migrates",
+    "tests/infrastructure/test_failpoints.py::test_the_program_dies_at_a_fail_point_only_in_test_mode",
+)
+proven(
+    "F49",
+    "a message that comes an hour late",
+    "tests/workers/test_step_worker.py::test_a_wake_up_for_what_is_done_or_held_does_nothing",
+)
+proven(
+    "F54b",
+    "hostile messages at the consumer, on both brokers: bounded letters, bounded memory",
+    "tests/infrastructure/messaging/test_pgmq_broker.py::test_hostile_messages_leave_no_memory_behind",
+    "tests/infrastructure/messaging/test_rabbitmq_broker.py::test_hostile_messages_leave_no_memory_behind",
+    "tests/e2e/test_broker_door.py::test_every_hostile_order_is_answered_or_kept_and_none_is_taken",
+)
+proven(
+    "F55",
+    "an event from the future",
+    f"{PROJECTOR}::test_an_unknown_event_stops_the_projections_that_read_it_and_no_other",
+    f"{CODEC}::test_an_unknown_type_or_schema_is_said_and_not_guessed",
+)
+proven(
+    "F56",
+    "an event of an old version",
+    f"{CODEC}::test_every_event_type_has_a_stored_example_that_still_loads",
+    f"{CODEC}::test_a_field_that_a_newer_program_added_is_ignored",
+)
+proven(
+    "F72b",
+    "every way of answering badly",
+    f"{MISBEHAVIOR}::test_the_outcome_is_unknown_when_the_service",
+    f"{MISBEHAVIOR}::test_the_deadline_holds_while_the_service",
+    f"{MISBEHAVIOR}::test_a_redirect_is_not_followed",
+    f"{MISBEHAVIOR}::test_a_well_formed_decline_is_an_answer_under_either_status",
+)
+proven(
+    "F98",
+    "the embedded server is orphaned, its pid is taken by somebody else",
+    f"{LIFE}::test_a_server_whose_owner_was_killed_is_adopted",
+    f"{LIFE}::test_a_killed_server_starts_again_with_its_rows_while_its_clients_are_connected",
+    f"{LIFE}::test_a_stranger_with_the_pid_of_the_killed_server_is_left_alone",
+    f"{LIFE}::test_a_stranger_with_the_pid_of_the_killed_owner_is_no_owner",
+)
+proven(
+    "F99", "two starts at once in one data folder", f"{LIFE}::test_two_starts_at_once_give_one_server_with_one_owner"
+)
+
+untested("F26", "true loss of packets", "needs a network namespace of root; the proxy's silence is F25", level="N")
+untested("F29", "the disk is full", "needs a file system of its own to fill", level="N")
+untested("F36", "old and new version together", "there is no older release", level="R")
+untested("F37", "failover to a replica that misses the last commits", "there is no replica in these tests", level="R")
+untested("F38", "a backup older than the broker's content", "comes with backup and restore", level="R")
+untested("F76", "webhooks out of order", "there are no webhooks: the carrier is asked", level="C")
+untested("F77", "one tracking number for two orders", "the simulator cannot be told to", level="N")
+untested(
+    "F82",
+    "the clock of a worker jumps",
+    "in the simulation, where clocks are given; not with real processes",
+    level="N",
+)
+untested("F83", "the clock of the database's host jumps", "changing it needs root and a host of its own", level="N")
+untested("F86", "a pooler in between", "see the tests of the database's adapter", level="R")
+untested("F87", "another store for settings", "there is none yet", level="N")
+untested("F97", "power loss", "needs a block device that forgets", level="R")
