@@ -13,6 +13,7 @@ import random as chance
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -91,6 +92,7 @@ class Breakers:
         self._urgent = False
         self._away = False
         self._time: tuple[datetime, float] = (NEVER, 0.0)
+        self._forgiving = threading.Lock()
         self._to_forgive: list[tuple[float, str, datetime]] = []
 
     def limited(self) -> frozenset[str]:
@@ -290,18 +292,26 @@ class Breakers:
             raise
 
     def _forgive_due(self) -> None:
+        """Each entry is taken by one thread, and put back if the store does not answer."""
         now = self._clock()
-        due = [one for one in self._to_forgive if one[0] <= now]
-        for entry in due:
+        while (entry := self._next_to_forgive(now)) is not None:
             _, name, since = entry
             try:
                 runs = self._forgive([one for one in Step if DEPENDENCY.get(one) == name], since)
             except StoreUnavailable as error:
+                self._to_forgive.append(entry)
                 log.warning("attempts are given back later", dependency=name, reason=error.reason)
                 return
-            self._to_forgive.remove(entry)
             if runs:
                 log.info("attempts given back", dependency=name, runs=runs)
+
+    def _next_to_forgive(self, now: float) -> tuple[float, str, datetime] | None:
+        with self._forgiving:
+            due = [entry for entry in self._to_forgive if entry[0] <= now]
+            if not due:
+                return None
+            self._to_forgive.remove(due[0])
+            return due[0]
 
     def _now(self) -> datetime:
         at, asked_at = self._time
