@@ -49,7 +49,7 @@ class Limits:
     slow_s: float = 4.0
     slow_rate: float = 0.8
     few_calls: int = 5
-    quiet_s: float = 10.0
+    quiet_s: float = 5.0
 
     open_s: float = 2.0
     open_cap_s: float = 30.0
