@@ -72,17 +72,18 @@ def stop_with_parent() -> None:
 
 
 def _watch(reader: socket.socket, stopper: Stopper) -> None:
-    while numbers := reader.recv(16):
-        for number in numbers:
-            if number not in STOP_SIGNALS:
-                continue
-            if stopper.is_set():
-                sys.stderr.flush()
-                os._exit(128 + number)
-            import structlog
+    with reader:
+        while numbers := reader.recv(16):
+            for number in numbers:
+                if number not in STOP_SIGNALS:
+                    continue
+                if stopper.is_set():
+                    sys.stderr.flush()
+                    os._exit(128 + number)
+                import structlog
 
-            structlog.get_logger().info("stopping; a second signal ends at once", signal=signal.Signals(number).name)
-            stopper.stop()
+                structlog.get_logger().info("stopping; a second signal ends at once", signal=signal.Signals(number).name)
+                stopper.stop()
 
 
 def _await_parent() -> None:
