@@ -11,8 +11,25 @@ from typing import Literal, assert_never
 
 from domain.decider import Decider
 from domain.errors import CommandRefused, Incident
+from domain.payment_commands import (
+    PaymentCommand,
+    RecordAuthorized,
+    RecordCaptured,
+    RecordCaptureRefused,
+    RecordDeclined,
+    RecordExpiring,
+    RecordNotDone,
+    RecordUnknown,
+    RecordVoided,
+    RecordVoidRefused,
+    Result,
+    StartAuthorization,
+    StartCapture,
+    StartVoid,
+)
 from domain.payment_events import (
     AuthorizationDeclined,
+    AuthorizationExpiring,
     AuthorizationStarted,
     Authorized,
     Captured,
@@ -31,6 +48,7 @@ from domain.values import Money
 __all__ = [
     "DECIDER",
     "AuthorizationDeclined",
+    "AuthorizationExpiring",
     "AuthorizationStarted",
     "Authorized",
     "CaptureFailed",
@@ -47,6 +65,7 @@ __all__ = [
     "RecordCaptureRefused",
     "RecordCaptured",
     "RecordDeclined",
+    "RecordExpiring",
     "RecordNotDone",
     "RecordUnknown",
     "RecordVoidRefused",
@@ -60,91 +79,6 @@ __all__ = [
     "decide",
     "evolve",
 ]
-
-# --- commands ---
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartAuthorization:
-    order_id: str
-    amount: Money
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordAuthorized:
-    reference: str
-    amount: Money
-    expires_at: datetime
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordDeclined:
-    code: str
-    hard: bool
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartCapture:
-    """`allowance`: the value of all parcels handed over so far; captures never exceed it."""
-
-    fulfillment_id: str
-    amount: Money
-    allowance: Money
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordCaptured:
-    fulfillment_id: str
-    reference: str
-    amount: Money
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordCaptureRefused:
-    fulfillment_id: str
-    code: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartVoid:
-    order_id: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordVoided:
-    reference: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordVoidRefused:
-    code: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordUnknown:
-    reason: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RecordNotDone:
-    """The open operation did not happen; a person says so."""
-
-    at: datetime
-
-
-_Result = RecordAuthorized | RecordDeclined | RecordCaptured | RecordCaptureRefused | RecordVoided | RecordVoidRefused
-PaymentCommand = StartAuthorization | StartCapture | StartVoid | RecordUnknown | RecordNotDone | _Result
-
 
 # --- state ---
 
@@ -164,13 +98,18 @@ class OpenOperation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Payment:
-    """What the next decision needs."""
+    """What the next decision needs. `authorized` and `voided` add up over all authorizations; `reference` is the last one's.
+
+    `lapsed`: the last one will not live until the capture; it is voided, and then another one is needed.
+    """
 
     open: OpenOperation | None = None
     authorizations: int = 0
     authorized: Money | None = None
     reference: str | None = None
+    authorized_at: datetime | None = None
     expires_at: datetime | None = None
+    lapsed: bool = False
     declined: Literal["hard", "soft"] | None = None
     captured: Mapping[str, Money] = field(default_factory=dict)
     captures: Mapping[str, int] = field(default_factory=dict)
@@ -189,6 +128,10 @@ class Payment:
             return 0
         return self.authorized.amount - self.captured_total() - (self.voided.amount if self.voided else 0)
 
+    def holds_money(self) -> bool:
+        """There is an authorization that parcels can be captured from."""
+        return self.remainder() > 0 and not self.void_failed and not self.lapsed
+
 
 def decide(command: PaymentCommand, payment: Payment) -> Sequence[PaymentEvent]:
     """The events that follow from a command. Raises `CommandRefused`; a repeat is no event."""
@@ -199,11 +142,10 @@ def decide(command: PaymentCommand, payment: Payment) -> Sequence[PaymentEvent]:
             return _start_capture(command, payment)
         case StartVoid():
             return _start_void(command, payment)
-        case RecordUnknown():
-            return _record_unknown(command, payment)
-        case RecordNotDone():
-            some = payment.open
-            return [OperationNotDone(key=some.key, operation=some.operation, at=command.at)] if some else []
+        case RecordExpiring(at=at):
+            return [AuthorizationExpiring(at=at)] if payment.holds_money() and not payment.open else []
+        case RecordUnknown() | RecordNotDone():
+            return _record_no_answer(command, payment)
         case _:
             return _record(command, payment)
 
@@ -215,9 +157,9 @@ def evolve(payment: Payment, event: PaymentEvent) -> Payment:  # noqa: C901, PLR
             operation = OpenOperation(operation="authorize", key=key, ordinal=ordinal, amount=amount, started_at=at)
             return replace(payment, open=operation, authorizations=ordinal, declined=None)
         case Authorized():
-            return replace(
-                payment, open=None, authorized=event.amount, reference=event.reference, expires_at=event.expires_at
-            )
+            return _authorized(payment, event)
+        case AuthorizationExpiring():
+            return replace(payment, lapsed=True)
         case AuthorizationDeclined():
             return replace(payment, open=None, declined=event.kind)
         case CaptureStarted(key=key, ordinal=ordinal, amount=amount, fulfillment_id=fulfillment_id, at=at):
@@ -241,7 +183,7 @@ def evolve(payment: Payment, event: PaymentEvent) -> Payment:  # noqa: C901, PLR
             operation = OpenOperation(operation="void", key=key, ordinal=ordinal, started_at=at)
             return replace(payment, open=operation, voids=ordinal)
         case Voided():
-            return replace(payment, open=None, voided=event.amount)
+            return replace(payment, open=None, voided=_sum(payment.voided, event.amount))
         case VoidFailed():
             return replace(payment, open=None, void_failed=event.code)
         case OperationNotDone():
@@ -252,8 +194,28 @@ def evolve(payment: Payment, event: PaymentEvent) -> Payment:  # noqa: C901, PLR
             assert_never(event)
 
 
+def _authorized(payment: Payment, event: Authorized) -> Payment:
+    """A new authorization. What an earlier one still held, because its void was refused, has lapsed."""
+    rest = Money(amount=payment.remainder(), currency=event.amount.currency)
+    return replace(
+        payment,
+        open=None,
+        authorized=_sum(payment.authorized, event.amount),
+        voided=_sum(payment.voided, rest) if rest.amount else payment.voided,
+        lapsed=False,
+        reference=event.reference,
+        authorized_at=event.at,
+        expires_at=event.expires_at,
+        void_failed=None,
+    )
+
+
+def _sum(before: Money | None, more: Money) -> Money:
+    return more if before is None else before + more
+
+
 def _start_authorization(command: StartAuthorization, payment: Payment) -> Sequence[PaymentEvent]:
-    if payment.open or payment.authorized:
+    if payment.open or (payment.authorized and not payment.lapsed):
         return []
     if payment.declined == "hard":
         raise CommandRefused("the card was declined for good")
@@ -295,14 +257,18 @@ def _start_void(command: StartVoid, payment: Payment) -> Sequence[PaymentEvent]:
     return [VoidStarted(key=f"{command.order_id}:void:{ordinal}", ordinal=ordinal, at=command.at)]
 
 
-def _record_unknown(command: RecordUnknown, payment: Payment) -> Sequence[PaymentEvent]:
+def _record_no_answer(command: RecordUnknown | RecordNotDone, payment: Payment) -> Sequence[PaymentEvent]:
     some = payment.open
-    if some is None or some.unknown:
+    if some is None:
+        return []
+    if isinstance(command, RecordNotDone):
+        return [OperationNotDone(key=some.key, operation=some.operation, at=command.at)]
+    if some.unknown:
         return []
     return [OutcomeUnknown(key=some.key, operation=some.operation, reason=command.reason, at=command.at)]
 
 
-def _record(command: _Result, payment: Payment) -> Sequence[PaymentEvent]:
+def _record(command: Result, payment: Payment) -> Sequence[PaymentEvent]:
     """The result of the open operation; a result of anything else has been recorded before."""
     operation = payment.open
     if operation is None:
@@ -318,7 +284,7 @@ def _record(command: _Result, payment: Payment) -> Sequence[PaymentEvent]:
             assert_never(operation.operation)
 
 
-def _record_authorization(command: _Result, operation: OpenOperation) -> Sequence[PaymentEvent]:
+def _record_authorization(command: Result, operation: OpenOperation) -> Sequence[PaymentEvent]:
     key = operation.key
     match command:
         case RecordAuthorized(reference=reference, amount=amount, expires_at=expires_at, at=at):
@@ -331,7 +297,7 @@ def _record_authorization(command: _Result, operation: OpenOperation) -> Sequenc
             return []
 
 
-def _record_capture(command: _Result, operation: OpenOperation) -> Sequence[PaymentEvent]:
+def _record_capture(command: Result, operation: OpenOperation) -> Sequence[PaymentEvent]:
     key, parcel = operation.key, operation.fulfillment_id
     match command:
         case RecordCaptured(fulfillment_id=identity, reference=reference, amount=amount, at=at) if identity == parcel:
@@ -352,7 +318,7 @@ def _another_amount(done: str, amount: Money, operation: OpenOperation) -> Incid
     )
 
 
-def _record_void(command: _Result, operation: OpenOperation, payment: Payment) -> Sequence[PaymentEvent]:
+def _record_void(command: Result, operation: OpenOperation, payment: Payment) -> Sequence[PaymentEvent]:
     match command:
         case RecordVoided(reference=reference, at=at):
             currency = payment.authorized.currency if payment.authorized else ""

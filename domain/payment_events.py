@@ -27,6 +27,13 @@ class Authorized:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorizationExpiring:
+    """It would not live until the capture: it is voided, and another takes its place before anything is handed over."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorizationDeclined:
     key: str
     code: str
@@ -104,6 +111,7 @@ class OperationNotDone:
 PaymentEvent = (
     AuthorizationStarted
     | Authorized
+    | AuthorizationExpiring
     | AuthorizationDeclined
     | CaptureStarted
     | Captured

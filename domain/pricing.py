@@ -27,6 +27,22 @@ def parcel_value(view: OrderView, number: int) -> Money:
     return Money(amount=amount, currency=placed.total.currency)
 
 
+def value_to_come(view: OrderView) -> Money:
+    """What can still be captured: everything that is neither captured nor cancelled."""
+    placed = _placed(view)
+    before: Counter[int] = Counter()
+    after: Counter[int] = Counter({units.line: units.quantity for units in view.order.to_plan()})
+    for number, parcel in view.fulfillments.items():
+        if fulfillment_id(view.order_id, number) in view.payment.captured:
+            before += _units_of(parcel)
+        elif not parcel.stood_down:
+            after += _units_of(parcel)
+    amount = _share(placed, before + after) - _share(placed, before)
+    if not view.payment.captured:
+        amount += placed.shipping.amount
+    return Money(amount=amount, currency=placed.total.currency)
+
+
 def value_handed_over(view: OrderView) -> Money:
     """The value of everything the carrier has, with the shipping fee: no more than this is ever captured."""
     placed = _placed(view)

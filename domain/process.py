@@ -87,7 +87,7 @@ class Policy:
 
     `key_window`: how long the gateways are sure to remember an idempotency key. The last tenth of it is a margin for what happens
     between our decision and their clock, so a call is never made, only asked about, once nine tenths have passed. `authorization_life` is
-    assumed of an authorization that only a person knows of.
+    assumed of an authorization that only a person knows of. `authorization_margin`: how long one must still live at a hand-over.
     """
 
     backorder_recheck: timedelta = timedelta(hours=1)
@@ -95,6 +95,7 @@ class Policy:
     payment_answer: timedelta = timedelta(days=3)
     key_window: timedelta = timedelta(hours=24)
     authorization_life: timedelta = timedelta(days=7)
+    authorization_margin: timedelta = timedelta(hours=1)
 
     def may_act(self, since: datetime, now: datetime) -> bool:
         """The gateway is sure to recognize a key that was first used at or after `since`, so a repeat is no second act."""
@@ -183,7 +184,8 @@ def _money(view: OrderView) -> Iterator[Want]:
         yield _want(view, Step.CAPTURE, number, payment.captures.get(key, 0) + 1)
         return
     done = not order.cancelling and not order.to_plan() and not _in_work(view)
-    if done and payment.remainder() > 0 and not payment.void_failed:
+    handing_over = any(parcel.open == "hand_over" for parcel in view.fulfillments.values())
+    if (done or (payment.lapsed and not handing_over)) and payment.remainder() > 0 and not payment.void_failed:
         yield _want(view, Step.VOID, 0, payment.voids + 1)
 
 
@@ -205,11 +207,25 @@ def _way_to_pivot(view: OrderView, policy: Policy) -> Iterator[Want]:
         if payment.open is None and not any(f.open for f in view.fulfillments.values()):
             yield _want(view, Step.CANCEL, 0, order.plans + 1)
     elif order.holds:
-        for hold in order.holds.values():
-            if hold.until is not None:
-                yield _want(view, Step.EXPIRE, 0, hold.ordinal, hold.until)
+        yield from _timers(view)
+    elif _lacks_money(view):
+        if payment.open is None and (payment.remainder() == 0 or payment.void_failed):
+            yield _want(view, Step.AUTHORIZE, 0, payment.authorizations + 1)
     elif order.to_plan():
         yield from _way_to_plan(view, policy)
+
+
+def _timers(view: OrderView) -> Iterator[Want]:
+    for hold in view.order.holds.values():
+        if hold.until is not None:
+            yield _want(view, Step.EXPIRE, 0, hold.ordinal, hold.until)
+
+
+def _lacks_money(view: OrderView) -> bool:
+    """The authorization was given up, and there are parcels to send."""
+    return view.payment.lapsed and any(
+        not parcel.handed_over and not parcel.stood_down for parcel in view.fulfillments.values()
+    )
 
 
 def _way_to_plan(view: OrderView, policy: Policy) -> Iterator[Want]:
@@ -229,7 +245,7 @@ def _way_to_plan(view: OrderView, policy: Policy) -> Iterator[Want]:
 def _parcels(view: OrderView) -> Iterator[Want]:
     """The one thing that may happen to each fulfillment now."""
     unknown = view.payment.open is not None and view.payment.open.unknown
-    blocked = bool(view.order.holds or view.order.cancelling or unknown)
+    blocked = bool(view.order.holds or view.order.cancelling or unknown or _lacks_money(view))
     for number, parcel in view.fulfillments.items():
         if parcel.open:
             yield _want(view, Step(parcel.open), number, parcel.open_ordinal())

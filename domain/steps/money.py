@@ -11,7 +11,7 @@ from domain import outside
 from domain import payment as payments
 from domain import process as processes
 from domain.order import CancelReason, HoldReason, PlaceHold
-from domain.pricing import parcel_value, value_handed_over
+from domain.pricing import parcel_value, value_handed_over, value_to_come
 from domain.process import OrderView
 from domain.steps.turn import Changes, Context, Turn, accepted, ask, held_by, nonsense, on_order, on_payment
 from domain.work import RunKey
@@ -41,16 +41,17 @@ def _since(view: OrderView) -> datetime | None:
 
 
 def begin_authorize(view: OrderView, key: RunKey, context: Context) -> Turn:
-    placed = accepted(view)
-    command = payments.StartAuthorization(order_id=key.order_id, amount=placed.total, at=context.now)
-    if placed.total.amount == 0:
-        free = payments.RecordAuthorized(reference="", amount=placed.total, expires_at=context.now, at=context.now)
+    placed, already = accepted(view), view.payment.open
+    amount = already.amount if already and already.amount else value_to_come(view)
+    command = payments.StartAuthorization(order_id=key.order_id, amount=amount, at=context.now)
+    if amount.amount == 0:
+        free = payments.RecordAuthorized(reference="", amount=amount, expires_at=context.now, at=context.now)
         return Turn(changes=on_payment(view, command, free))
     changes = on_payment(view, command)
     request = outside.AuthorizePayment(
         key=f"{key.order_id}:auth:{key.ordinal}",
         order_id=key.order_id,
-        amount=placed.total,
+        amount=amount,
         token=placed.payment_token,
     )
     return ask(changes, request, _since(view), context)
@@ -81,6 +82,15 @@ def _after_decline(view: OrderView, answer: outside.PaymentDeclined, context: Co
     return on_order(
         view, orders.PlaceHold(reason=HoldReason.AWAITING_PAYMENT, note=note, by="payment", at=now, until=until)
     )
+
+
+def expires_too_soon(view: OrderView, context: Context) -> bool:
+    """The authorization will not live long enough to be captured after a hand-over now. A short life has a short margin."""
+    payment = view.payment
+    if payment.remainder() <= 0 or payment.expires_at is None or payment.authorized_at is None:
+        return False
+    margin = min(context.policy.authorization_margin, (payment.expires_at - payment.authorized_at) / 10)
+    return context.now >= payment.expires_at - margin
 
 
 def begin_capture(view: OrderView, key: RunKey, context: Context) -> Turn:

@@ -4,10 +4,12 @@ from datetime import datetime, timedelta
 
 from domain import fulfillment as fulfillments
 from domain import outside
+from domain import payment as payments
 from domain import process as processes
 from domain import stock as stocks
 from domain.order import HoldReason, PlaceHold
 from domain.process import OrderView
+from domain.steps.money import expires_too_soon
 from domain.steps.turn import (
     Context,
     Turn,
@@ -16,6 +18,7 @@ from domain.steps.turn import (
     held_by,
     nonsense,
     on_fulfillment,
+    on_payment,
     on_stock,
     parcel_stock,
 )
@@ -59,6 +62,9 @@ def conclude_label(view: OrderView, key: RunKey, answer: outside.Answer, context
 
 
 def begin_hand_over(view: OrderView, key: RunKey, context: Context) -> Turn:
+    if not view.fulfillments[key.part].open and expires_too_soon(view, context):
+        changes = on_payment(view, payments.RecordExpiring(at=context.now))
+        return Turn(changes=changes, again_after=None if changes else _ONE_CAPTURE)
     changes = on_fulfillment(view, key.part, fulfillments.StartHandOver(at=context.now))
     identity = processes.fulfillment_id(key.order_id, key.part)
     request = outside.HandOverParcel(
@@ -85,6 +91,7 @@ def conclude_hand_over(view: OrderView, key: RunKey, answer: outside.Answer, con
             raise nonsense(key, answer)
 
 
+_ONE_CAPTURE = timedelta(seconds=1)
 TRACKING_INTERVALS = (timedelta(milliseconds=200), timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1))
 
 

@@ -177,7 +177,8 @@ def _closed(row: OrderSummary, event: orders.OrderClosed) -> None:
 
 
 def _authorized(row: OrderSummary, event: payments.Authorized) -> None:
-    row.payment, row.authorized = "authorized", event.amount.amount
+    row.authorized += event.amount.amount
+    row.payment = _paid(row) if row.captured else "authorized"
 
 
 def _captured(row: OrderSummary, event: payments.Captured) -> None:

@@ -109,6 +109,7 @@ _WORDS: Mapping[type[Any], Callable[[Any], str]] = {
     orders.OrderClosed: lambda event: f"closed: {event.outcome.replace('_', ' ')}",
     payments.AuthorizationStarted: lambda event: f"asks for {money(event.amount)}, key {event.key}",
     payments.Authorized: lambda event: f"{money(event.amount)} until {_utc(event.expires_at)}",
+    payments.AuthorizationExpiring: lambda _event: "the authorization ends too soon; another is asked for",
     payments.AuthorizationDeclined: lambda event: f"declined ({event.code}, {event.kind})",
     payments.CaptureStarted: lambda event: (
         f"asks for {money(event.amount)} for {event.fulfillment_id}, key {event.key}"

@@ -140,7 +140,8 @@ def _closed(book: OrderBook, event: Event) -> None:
 
 
 def _authorized(book: OrderBook, event: Event) -> None:
-    book.authorized, book.unknown = event.data["amount"]["amount"], False
+    book.authorized, book.unknown = (book.authorized or 0) + event.data["amount"]["amount"], False
+    book.void_failed = False
 
 
 def _captured(book: OrderBook, event: Event) -> None:
@@ -149,7 +150,7 @@ def _captured(book: OrderBook, event: Event) -> None:
 
 
 def _voided(book: OrderBook, event: Event) -> None:
-    book.voided, book.unknown = event.data["amount"]["amount"], False
+    book.voided, book.unknown = book.voided + event.data["amount"]["amount"], False
 
 
 def _void_failed(book: OrderBook, event: Event) -> None:

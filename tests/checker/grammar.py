@@ -42,6 +42,9 @@ _PAYMENT = """
     voiding      Voided                 voided
     voiding      VoidFailed             unvoidable
     voiding      OutcomeUnknown         voiding?
+    authorized   AuthorizationExpiring  authorized
+    voided       AuthorizationStarted   authorizing
+    unvoidable   AuthorizationStarted   authorizing
     voiding      OperationNotDone       authorized
 """
 _FULFILLMENT = """

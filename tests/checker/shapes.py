@@ -71,6 +71,7 @@ SHAPES: dict[str, dict[str, Any]] = {
     "OrderClosed": {"outcome": {"delivered", "partially_delivered", "cancelled"}, "at": "moment"},
     "AuthorizationStarted": {**INTENT, "amount": MONEY},
     "Authorized": {**PAID, "reference": "text", "expires_at": "moment"},
+    "AuthorizationExpiring": {"at": "moment"},
     "AuthorizationDeclined": {**FAILURE, "kind": {"hard", "soft"}},
     "CaptureStarted": {**INTENT, "fulfillment_id": "fulfillment", "amount": MONEY},
     "Captured": {**PAID, "reference": "text", "fulfillment_id": "fulfillment"},

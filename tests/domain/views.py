@@ -1,5 +1,7 @@
 """Orders half-way, for tests of the process: a view built from events."""
 
+from datetime import timedelta
+
 from domain import fulfillment as fulfillments
 from domain import order as orders
 from domain import payment as payments
@@ -7,9 +9,10 @@ from domain import process as processes
 from domain.process import OrderView, Policy, react
 from domain.values import Money
 from domain.work import Step, Want
-from tests.domain.examples import LATER, NOON, an_order, eur
+from tests.domain.examples import NOON, an_order, eur
 
 POLICY = Policy()
+NEXT_WEEK = NOON + timedelta(days=7)
 APPROVED = orders.RiskAssessed(decision="approve", score=1, reasons=(), at=NOON)
 
 
@@ -37,7 +40,7 @@ def authorized(amount: Money | None = None, placed: orders.OrderPlaced | None = 
     placed = placed or an_order()
     money = amount or placed.total
     started = payments.AuthorizationStarted(key="o1:auth:1", ordinal=1, amount=money, at=NOON)
-    done = payments.Authorized(key="o1:auth:1", reference="r1", amount=money, expires_at=LATER, at=NOON)
+    done = payments.Authorized(key="o1:auth:1", reference="r1", amount=money, expires_at=NEXT_WEEK, at=NOON)
     return having(placed, APPROVED, started, done)
 
 
