@@ -81,6 +81,10 @@ class Diagnosis:
         """Streams whose versions are not 1 to n, at most five. Reads every event."""
         return [stream for (stream,) in self._rows("broken_streams", {})]
 
+    def shared_tracking(self) -> dict[str, list[str]]:
+        """Tracking numbers of more than one parcel with the ids of these, at most five. Reads every event."""
+        return dict(self._rows("shared_tracking", {}))
+
     def strain(self) -> Strain:
         """How worn out the server is."""
         return Strain(*self._one("strain"))

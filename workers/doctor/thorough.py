@@ -1,6 +1,6 @@
 """What only a reading of every event can show: that each can be read back, that streams have no holes, that books agree."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from domain.errors import OrderwrightError, Poison
 from workers.bootstrap import Runtime
@@ -19,6 +19,7 @@ def examine(runtime: Runtime, on_progress: Progress) -> Iterator[Finding]:
         return
     yield Finding(check="events", state="ok", why="every event can be read back", promise="P4")
     yield _streams(runtime)
+    yield _tracking(runtime.diagnosis().shared_tracking())
     yield _goods(runtime, on_progress)
     yield _read_models(runtime, on_progress)
 
@@ -62,6 +63,16 @@ def _streams(runtime: Runtime) -> Finding:
         fix = "somebody wrote to the events table by hand: restore it from a backup"
         return Finding(check="streams", state="fail", why=why, fix=fix, promise="P15")
     return Finding(check="streams", state="ok", why="every stream is numbered without a hole", promise="P15")
+
+
+def _tracking(shared: Mapping[str, Sequence[str]]) -> Finding:
+    """Carriers use numbers again after months, so a number that comes twice is a question and not an error in itself."""
+    if shared:
+        number, parcels = next(iter(shared.items()))
+        why = f"the carrier gave out {number} for {' and '.join(parcels)}"
+        fix = f"orderwright orders hold {parcels[-1].partition('+')[0]}, and ask the carrier whose parcel it is"
+        return Finding(check="tracking numbers", state="warn", why=why, fix=fix)
+    return Finding(check="tracking numbers", state="ok", why="every parcel has its own")
 
 
 def _goods(runtime: Runtime, on_progress: Progress) -> Finding:

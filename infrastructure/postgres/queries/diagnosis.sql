@@ -38,6 +38,13 @@ SELECT e.stream FROM events e GROUP BY e.stream
 HAVING count(*) <> max(e.version) OR min(e.version) <> 1
 ORDER BY e.stream LIMIT 5
 
+-- name: shared_tracking
+SELECT e.data ->> 'tracking', array_agg(substr(e.stream, 13) ORDER BY e.position) -- after `fulfillment-`
+FROM events e
+WHERE e.type = 'LabelPurchased'
+GROUP BY 1 HAVING count(*) > 1
+ORDER BY min(e.position) LIMIT 5
+
 -- name: strain
 SELECT (SELECT count(*) FROM pg_prepared_xacts x WHERE x.database = current_database()),
     coalesce(extract(epoch FROM clock_timestamp() - a.xact_start), 0)::double precision,
