@@ -166,14 +166,16 @@ class Breakers:
             return
         now = self._clock()
         tripped = local.note(run, failed=failed, slow=slow, began=now - elapsed_s, now=now, slot=self._slot())
-        if tripped is not None and not (local.breaker.forced or local.breaker.state is State.OPEN):
+        if tripped is not None:
             self._trip(local, tripped)
 
     # --- what concerns the fleet ---
 
     def _trip(self, local: Local, tripped: Tripped) -> None:
         with local.changing:
-            if local.breaker.state not in {State.CLOSED, State.RECOVERING}:
+            breaker = local.breaker
+            forced = breaker.forced and not breaker.is_lapsed(self._now())
+            if forced or breaker.state not in {State.CLOSED, State.RECOVERING}:
                 return
             rate = self._normal_rate(local)
             event = Trip(why=tripped.why, failure_rate=tripped.failure_rate, normal_rate=rate, chance=self._random())
@@ -208,10 +210,10 @@ class Breakers:
         return ()
 
     def _write(self, local: Local, after: Breaker, changes: Sequence[Changed]) -> bool:
-        """False: somebody else was faster, and what he wrote is known now."""
+        """False: somebody else was faster, and what he wrote is known now; or we did not even know the time."""
         alone = False
         try:
-            if not self._board.change(after, changes, process=self._process):
+            if self._time[0] == NEVER or not self._board.change(after, changes, process=self._process):
                 self._adopt_all()
                 return False
             after = replace(after, version=after.version + 1)
