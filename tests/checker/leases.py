@@ -26,12 +26,9 @@ def epochs_go_forward(evidence: Evidence, expect: Expect) -> Findings:
                     f"{event.type} at {event.position} was written under epoch {epoch}, after one of epoch {highest}",
                 )
             highest = max(highest, epoch)
-            later = _taken_before(taken.get(run, []), read_moment(event.recorded_at))
-            if later > epoch:
-                yield (
-                    run,
-                    f"{event.type} at {event.position} was written under epoch {epoch}, when epoch {later} had it",
-                )
+            floor = _floor(taken.get(run, []), read_moment(event.recorded_at))
+            if floor > epoch:
+                yield run, f"{event.type} at {event.position} was written under epoch {epoch}, which had lost it"
     yield from _robbed(evidence)
     yield from _leases_go_forward(evidence)
     yield from _left_over(evidence, expect)
@@ -48,16 +45,19 @@ def _written(evidence: Evidence) -> dict[str, list[tuple[int, Event]]]:
 
 
 def _taken(evidence: Evidence) -> dict[str, Seen]:
-    """By run, which epoch was seen to have it, and from when on."""
+    """By run: from when on which epoch may write for it at the earliest. Once nobody has it, who had it may not any more."""
     taken = defaultdict[str, Seen](list)
     for look in evidence.watched or []:
         for name, row in look.get("step_runs", {}).items():
+            seen = taken[name]
             if row["epoch"] is not None:
-                taken[name].append((read_moment(look["at"]), row["epoch"]))
+                seen.append((read_moment(look["at"]), row["epoch"]))
+            elif seen and seen[-1][1] > 0:
+                seen.append((read_moment(look["at"]), seen[-1][1] + 1))
     return taken
 
 
-def _taken_before(seen: Seen, at: datetime) -> int:
+def _floor(seen: Seen, at: datetime) -> int:
     place = bisect_right(seen, at, key=lambda one: one[0])
     return max((epoch for _, epoch in seen[:place]), default=0)
 

@@ -13,9 +13,19 @@ class Tampered:
         self.tables: dict[str, list[Row]] = deepcopy(dict(good.tables))
         self.ledger: dict[str, list[Row]] = deepcopy(dict(good.ledger or {}))
         self.history: list[Row] = deepcopy(good.history or [])
+        self.watched: list[Row] = deepcopy(good.watched or [])
+        self.logs: dict[str, list[str]] = deepcopy(dict(good.logs or {}))
 
     def evidence(self) -> Evidence:
-        return Evidence(self.tables, self.ledger, self.history)
+        return Evidence(self.tables, self.ledger, self.history, watched=self.watched or None, logs=self.logs or None)
+
+    def told(self, kind: str) -> Row:
+        """What the first line of that kind in the history says."""
+        return next(line[kind] for line in self.history if kind in line)
+
+    def seen(self, what: str) -> Row:
+        """The last look at which that had changed."""
+        return next(look for look in reversed(self.watched) if what in look)
 
     def event(self, kind: str, stream: str) -> Row:
         """The first event of that type whose stream ends with `stream`."""

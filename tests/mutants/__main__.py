@@ -1,6 +1,8 @@
 """`python -m tests.mutants`: seeds every bug, and prints which invariant of the checker found it. Exit code 0: all were caught.
 
-python -m tests.mutants [NAME ...] [--quick] [--runs RUN ...] [--keep FOLDER]
+python -m tests.mutants [NAME ...] [--clean-only] [--run RUN ...] [--keep FOLDER]
+
+`--run everything --keep FOLDER` records the golden history of the checker: FOLDER/clean-everything/evidence.jsonl.
 """
 
 import argparse
@@ -15,8 +17,8 @@ from tests.mutants.patch import Mutant
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    wanted = [mutant for mutant in MUTANTS if not options.names or mutant.name in options.names]
-    runs = dict.fromkeys([mutant.run for mutant in wanted])
+    wanted = [] if options.run else [one for one in MUTANTS if not options.names or one.name in options.names]
+    runs = dict.fromkeys(options.run or [mutant.run for mutant in wanted])
     started = time.monotonic()
     with open_bench(options.keep, rabbitmq=bool(ON_RABBITMQ & runs.keys())) as bench:
         outcomes = _carry_out(bench, wanted, list(runs), options)
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mutants", description="Seeds bugs and lets the checker find them.")
     parser.add_argument("names", nargs="*", help="only these, such as M2")
     parser.add_argument("--clean-only", action="store_true", help="only the runs without a bug")
+    parser.add_argument("--run", nargs="*", help="only these runs, without a bug")
     parser.add_argument("--keep", type=Path, help="keep logs, history, books and verdicts in this folder")
     return parser
 

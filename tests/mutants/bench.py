@@ -14,6 +14,7 @@ import kombu
 
 from domain.work import Step
 from tests.checker.judging import judge
+from tests.checker.sources import record
 from tests.checker.verdict import Verdict
 from tests.mutants.patch import ROOT, Mutant, copy_packages
 from tests.mutants.runs import RUNS
@@ -91,7 +92,9 @@ class Bench:
             shop = Shop(folder, code, dsn, broker_url)
             try:
                 expect = RUNS[run](shop)
-                return judge(shop.evidence(), expect=expect)
+                evidence = shop.evidence()
+                (folder / "evidence.jsonl").write_text("\n".join(record(evidence)) + "\n", encoding="utf-8")
+                return judge(evidence, expect=expect)
             finally:
                 shop.close()
 

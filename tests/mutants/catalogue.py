@@ -141,11 +141,15 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         *("M16", "every process has a breaker of its own", "outage", "K25"),
-        Edit("workers/breakers.py", "            self._look()\n", "            self._away = False\n"),
         Edit(
             "workers/breakers.py",
-            "if not self._board.change(after, changes, process=self._process):",
-            "if self._board.change(after, changes, process=self._process) is None:",
+            "            self._look()\n",
+            "            self._look() if self._time[0] == NEVER else None\n",
+        ),
+        Edit(
+            "workers/breakers.py",
+            "not self._board.change(after, changes, process=self._process):",
+            "self._board.change(after, changes, process=self._process) is None:",
         ),
     ),
     _mutant(

@@ -3,17 +3,17 @@
 A run never fails by itself: whatever it waits for and does not see, it goes on to the verdict. `RUNS` has them by name.
 """
 
-import time
 from collections.abc import Callable, Mapping
 
 from tests.checker.expect import Expect
-from tests.mutants import runs_of_messages, runs_of_time
+from tests.mutants import runs_of_messages, runs_of_time, runs_whole
 from tests.mutants.shop import Shop, an_order
 
 Run = Callable[[Shop], Expect]
 REST_S = 12.0
 SLOW_COMMITS = """
-    CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(random() * 0.06); RETURN NULL; END $$;
+    CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_sleep(CASE WHEN random() < 0.25 THEN 0.4 ELSE 0 END); RETURN NULL; END $$;
     CREATE TRIGGER dawdle AFTER INSERT ON events FOR EACH STATEMENT EXECUTE FUNCTION dawdle()
 """
 NOTHING_LEFT = Expect(all_closed=True, quiet_within_s=REST_S - 1, attempts=12)
@@ -90,16 +90,16 @@ def frozen_worker(shop: Shop) -> Expect:
     """A worker is frozen between an answer and its write, for longer than its lease; another one is at the same work when it wakes up."""
     shop.open("relay", "projector", settings={"lease_s": "1"}, latency_of={"authorize": {"fixed_ms": 200}})
     shop.receive("TEA", 20)
-    frozen = shop.start("worker", name="frozen", points="after_call_before_commit:sleep(1.5)@2")
+    frozen = shop.start("worker", name="frozen", points="before_append:sleep(1.5)@3")  # of the authorization
     shop.submit([an_order("F-1")])
-    shop.until(lambda: shop.reached("frozen", "after_call_before_commit"))
+    shop.until(lambda: shop.reached("frozen", "before_append"))
     shop.freeze(frozen)
+    first = _epoch(shop)
     assert shop.world is not None
     shop.world.behave(latency_of={"authorize": {"fixed_ms": 3000}, "inquire": {"fixed_ms": 3000}})
     shop.start("worker", name="second")
-    first = _epoch(shop)
     shop.until(lambda: _epoch(shop) not in (None, first))
-    time.sleep(0.3)  # the observer has to see it too
+    shop.await_observer()
     shop.thaw(frozen)
     shop.until(lambda: shop.count("Authorized") == 1, within_s=8)
     shop.world.behave(latency_of={})
@@ -157,5 +157,6 @@ RUNS: Mapping[str, Run] = {
         *(rough, cancelled, scarce, overtaken, projector_killed, frozen_worker, hopeless, outage),
         *runs_of_messages.RUNS,
         *runs_of_time.RUNS,
+        runs_whole.everything,
     )
 }

@@ -17,8 +17,7 @@ def killed_after_wake_up(shop: Shop) -> Expect:
     """A worker is killed when it was woken and has claimed nothing; nobody else knows of the work, no relay, no sweep."""
     shop.open("projector", settings=NEVER)
     shop.receive("TEA", 20)
-    waiting = shop.start("worker", name="waiting")
-    shop.until(lambda: shop.sql("SELECT count(*) FROM holders")[0][0] == 1)
+    waiting = shop.start_sweeper(name="waiting")
     shop.freeze(waiting)
     dying = shop.start("worker", name="dying", points="before_claim:sleep(5)@1")
     shop.submit([an_order("W-1")])
@@ -35,8 +34,7 @@ def relay_killed(shop: Shop) -> Expect:
     """A relay is killed when it has marked rows as announced and has published nothing; the next one has to announce them again."""
     shop.open("projector", settings=NEVER)
     shop.receive("TEA", 20)
-    shop.start("worker", name="worker")
-    shop.until(lambda: shop.sql("SELECT count(*) FROM holders")[0][0] == 1)
+    shop.start_sweeper(name="worker")
     _lose_frames(shop, lambda: shop.submit([an_order("L-1")]))
     shop.sql(TEN_SECONDS_PASS)
     shop.start("relay", name="dying", points="after_wake_before_publish:kill@1").wait(15)
@@ -104,7 +102,7 @@ def queue_gone(shop: Shop) -> Expect:
     shop.open("projector", settings=NEVER)
     shop.receive("TEA", 20)
     others = "authorize,allocate,label,hand_over,capture,deliver,notify,close"
-    reader = shop.start("worker", "--steps", others, name="reader")
+    reader = shop.start_sweeper("--steps", others, name="reader")
     shop.start("worker", "--steps", "risk", name="first", points="before_announce:sleep(1.5)")
     shop.until(lambda: shop.sql("SELECT count(*) FROM holders")[0][0] == 2)
     shop.submit([an_order("Q-1")])

@@ -95,16 +95,22 @@ class Shop:
         self.roles.append(process)
         return process
 
+    def start_sweeper(self, *args: str, name: str) -> Process:
+        """A worker that has looked for forgotten work already, so that from now on it has to be woken."""
+        worker = self.start("worker", *args, name=name, points="none")
+        self.until(lambda: self.reached(name, "after_sweep", "reached"))
+        return worker
+
     def freeze(self, process: Process) -> None:
         process.signal(signal.SIGSTOP)
 
     def thaw(self, process: Process) -> None:
         process.signal(signal.SIGCONT)
 
-    def reached(self, name: str, point: str) -> bool:
-        """The fail point of that process has struck."""
+    def reached(self, name: str, point: str, how: str = "fired") -> bool:
+        """The fail point of that process has struck, or was only `reached`."""
         log = self.folder / f"{name}.points"
-        return log.exists() and f"fired {point}" in log.read_text(encoding="utf-8")
+        return log.exists() and f"{how} {point}" in log.read_text(encoding="utf-8")
 
     # --- what people do -----------------------------------------------------------------------------------------------------------
 
@@ -160,6 +166,14 @@ class Shop:
     def until(self, condition: Callable[[], bool], within_s: float = 20.0) -> bool:
         """Whether it came true in time. A run goes on to its verdict in any case."""
         return wait_until(condition, within_s=within_s)
+
+    def await_observer(self) -> None:
+        """Until the observer has looked at what is there now."""
+        log = self.folder / "watch.jsonl"
+        before = log.stat().st_size
+        self.until(lambda: log.stat().st_size > before)
+        again = log.stat().st_size
+        self.until(lambda: log.stat().st_size > again)
 
     def calm(self) -> None:
         """The faults are over."""
