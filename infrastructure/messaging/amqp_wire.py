@@ -18,7 +18,7 @@ from kombu.transport import pyamqp
 from domain.messaging import REPLIES, Outbound
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.untyped import Untyped
-from infrastructure.messaging.wire import Silent, Wire
+from infrastructure.messaging.wire import OnMessage, Silent, Wire
 
 HEADER_FRAME = 2
 NO_LIMIT = 2**31 - 1
@@ -222,6 +222,11 @@ class AmqpWire(Wire):
         poll = select.poll()
         poll.register(sock, select.POLLIN)
         return bool(poll.poll(0))
+
+    def widen(self, queue: str, prefetch: int, on_message: OnMessage) -> None:
+        """A consumer's prefetch is fixed when it begins, and a cancel would send back what is on its way: so another one joins it."""
+        if prefetch > 1:
+            self._consumers[queue].append(self.consumer(queue, prefetch - 1, on_message))
 
     def deliveries(self, message: Untyped) -> int:
         """A quorum queue counts failed deliveries in a header, which a sender may forge: it counts for nothing on a first delivery."""

@@ -33,7 +33,7 @@ def _forget_serializer(name: str) -> None:
         registry.name_to_type.pop(name, None)
 
 
-def json_only(limit: int, deliveries: int = 50) -> Check:
+def json_only(limit: int, deliveries: int = 20) -> Check:
     """Refuse whatever is not a JSON document in UTF-8 of at most `limit` bytes, and what was given out too often. The body is not parsed."""
 
     def check(inbound: Inbound) -> str | None:

@@ -3,9 +3,9 @@
 Acknowledgements carry their generation by belonging to this object: what is settled after its end goes nowhere, as it must, because the
 next connection does not know the old delivery tags.
 
-A message that was given out several times and never settled may be what ended its consumers. Such suspects are handed over one by one, with
-nothing else in the consumer's hands: so the one that kills takes nobody with it, and its neighbours are settled before it kills again.
-Which of them comes next is left to chance, or else the killer might always be the first and the others would age with it.
+A message that was given out several times and never settled may be what ended its consumers. A session begins with one message a queue and takes
+more only after it has seen one without such a past; and when a suspect turns up, nothing more is taken, what is out is finished, and then
+the suspect is handed over alone. So one that kills takes nobody with it, and its neighbours do not age with it.
 """
 
 import logging
@@ -52,6 +52,10 @@ class Session:
         self._settled: SimpleQueue[tuple[Message, bool]] = SimpleQueue()
         self._selector = selectors.DefaultSelector()
         self._next_beat = 0.0
+        self._queues: frozenset[str] = frozenset()
+        self._prefetch = 1
+        self._narrow: set[str] = set()
+        self._seen: set[str] = set()
         self._paused: AbstractSet[str] = frozenset()
         self._out = 0
         self._alone = False
@@ -64,12 +68,14 @@ class Session:
         if (fileno := self.wire.fileno()) is not None:
             self._selector.register(fileno, selectors.EVENT_READ, self.wire.on_readable)
         self.wire.listen(self._waker.wake)
-        self.wire.consume(queues, prefetch=prefetch, on_message=self._receive)
+        self._queues, self._narrow, self._prefetch = frozenset(queues), set(queues), prefetch
+        self.wire.consume(queues, prefetch=1, on_message=self._receive)
 
     def turn(self, *, paused: AbstractSet[str] = frozenset()) -> None:
         """One round of the loop: settle, beat, then hand over a message or wait for something to happen."""
         self._settle()
-        self._obey(paused)
+        self._obey(self._queues if self._suspects or self._is_alone() else paused)
+        self._widen()
         self._advance()
         if monotonic() >= self._next_beat:
             self._next_beat = monotonic() + BEAT_S
@@ -95,17 +101,26 @@ class Session:
         before, self._paused = self._paused, paused
         for queue in paused - before:
             self.wire.pause(queue)
-        for queue in before - paused:
-            self.wire.resume(queue)
+        for queue in (before - paused) & self._queues:
+            self.wire.consume([queue], prefetch=1, on_message=self._receive)
+            self._narrow.add(queue)
+            self._seen.discard(queue)
+
+    def _widen(self) -> None:
+        """Take more than one at a time from queues that gave a message without a past."""
+        for queue in (self._seen & self._narrow) - self._paused:
+            self.wire.widen(queue, self._prefetch, self._receive)
+            self._narrow.discard(queue)
+
+    def _is_alone(self) -> bool:
+        return self._alone and self._out > 0
 
     def _advance(self) -> None:
-        """Hand over what had to wait: a suspect when nothing else is out; the rest when there is no suspect any more."""
-        if self._suspects:
-            if not self._out:
-                self._alone = True
-                self._hand_over(self._suspects.pop(random.randrange(len(self._suspects))))
-        elif self._held and not (self._alone and self._out):
-            self._alone = False
+        """Hand over what had to wait: a suspect when nothing else is out; the rest when no suspect is out."""
+        if self._suspects and not self._out:
+            self._alone = True
+            self._hand_over(self._suspects.pop(random.randrange(len(self._suspects))))
+        elif self._held and not self._is_alone():
             held, self._held = self._held, []
             for inbound in held:
                 self._hand_over(inbound)
@@ -132,9 +147,11 @@ class Session:
         inbound = self._inbound(queue, message)
         if inbound.deliveries > SUSPECT_AFTER:
             self._suspects.append(inbound)
-        elif self._suspects or (self._alone and self._out):
+        elif self._is_alone():
             self._held.append(inbound)
         else:
+            self._alone = False
+            self._seen.add(queue)
             self._hand_over(inbound)
 
     def _hand_over(self, inbound: Inbound) -> None:

@@ -39,7 +39,7 @@ class BrokerSettings:
     heartbeat_s: int = 10
     max_length: int = 100_000
     delivery_limit: int = 1_000
-    give_up_after: int = 50
+    give_up_after: int = 20
     replies_expire_s: float = 600.0
     visibility_timeout_s: int = 30
     poll_interval_s: float = 1.0

@@ -37,7 +37,7 @@ class Wire(ABC):
         self.consuming = consuming
         self._client: kombu.Connection | None = None
         self._declared: set[str] = set()
-        self._consumers: dict[str, kombu.Consumer] = {}
+        self._consumers: dict[str, list[kombu.Consumer]] = {}
         self.transport: Untyped = None
         self.channel: Untyped = None
         self._raw: Untyped = None
@@ -140,23 +140,29 @@ class Wire(ABC):
         """One consumer a queue, so that a message tells which queue it came from, whatever its routing key says."""
         self.declare(queues)
         for queue in queues:
-            deliver = partial(on_message, queue)
-            self._consumers[queue] = consumer = kombu.Consumer(
-                self.channel,
-                [kombu.Queue(queue, no_declare=True)],
-                auto_declare=False,
-                prefetch_count=prefetch,
-                on_message=deliver,
-                on_decode_error=lambda message, _error, deliver=deliver: deliver(message),
-            )
-            consumer.consume()
+            self._consumers[queue] = [self.consumer(queue, prefetch, on_message)]
+
+    def consumer(self, queue: str, prefetch: int, on_message: OnMessage) -> kombu.Consumer:
+        deliver = partial(on_message, queue)
+        made = kombu.Consumer(
+            self.channel,
+            [kombu.Queue(queue, no_declare=True)],
+            auto_declare=False,
+            prefetch_count=prefetch,
+            on_message=deliver,
+            on_decode_error=lambda message, _error: deliver(message),
+        )
+        made.consume()
+        return made
+
+    def widen(self, queue: str, prefetch: int, on_message: OnMessage) -> None:
+        """Take more at once from a queue that is consumed."""
+        self._consumers[queue][0].qos(prefetch_count=prefetch)
 
     def pause(self, queue: str) -> None:
         """Take nothing more from a queue. What the broker has sent already still comes."""
-        self._consumers[queue].cancel()
-
-    def resume(self, queue: str) -> None:
-        self._consumers[queue].consume()
+        for consumer in self._consumers.pop(queue):
+            consumer.cancel()
 
     def deliveries(self, message: Message) -> int:
         """How often the message was given out, this time included; 1 if the broker does not count."""

@@ -385,5 +385,22 @@ class BrokerContract:
             assert inbox.has(2)
             print(f"idle to received, with publishing: {(perf_counter() - began) * 1e3:.1f} ms")  # noqa: T201
 
+    def test_a_paused_queue_keeps_its_messages_and_the_others_go_on(
+        self, broker: Broker, publisher: KombuPublisher, queue: str
+    ) -> None:
+        inbox, other = Inbox(), f"{queue}_b"
+        consumer = broker.consumer([queue, other], on_unreadable=inbox.refuse)
+        consumer.start(inbox.take)
+        consumer.pause([queue])
+        publisher.publish([Outbound(queue=other, body=b"first")])
+        assert inbox.has(1)
+        publisher.publish([Outbound(queue=queue, body=b"later"), Outbound(queue=other, body=b"second")])
+        assert inbox.has(2)
+        assert inbox.bodies() == [b"first", b"second"]
+        consumer.resume([queue])
+        assert inbox.has(3)
+        assert consumer.stop(PATIENCE_S)
+        assert inbox.bodies()[2:] == [b"later"]
+
     def test_a_consumer_that_never_started_stops(self, broker: Broker, queue: str) -> None:
         assert broker.consumer([queue], on_unreadable=nothing_refused).stop(0.0)

@@ -27,6 +27,7 @@ from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.waker import Waker
 from infrastructure.postgres import pgmq_install
 from tests.contracts.broker import PATIENCE_S, BrokerContract, Inbox, receiving
+from tests.contracts.killers import KillersContract
 
 SESSIONS = (
     "SELECT pid FROM pg_stat_activity WHERE application_name = 'orderwright-messaging' AND datname = current_database()"
@@ -70,6 +71,19 @@ def frozen(dsn: str) -> Iterator[None]:
     finally:
         for pid in pids:
             os.kill(pid, signal.SIGCONT)
+
+
+class TestKillers(KillersContract):
+    @pytest.fixture
+    def broker(self, database: str) -> Broker:
+        return connect(BrokerSettings(url="pgmq://", dsn=database, visibility_timeout_s=60))
+
+    @pytest.fixture
+    def hasten(self, database: str) -> Callable[[str], None]:
+        def make_visible(queue: str) -> None:
+            run(database, sql.SQL("UPDATE {} SET vt = now()").format(sql.Identifier("pgmq", f"q_{queue}")))
+
+        return make_visible
 
 
 class TestPgmqBroker(BrokerContract):

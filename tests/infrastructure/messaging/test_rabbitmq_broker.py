@@ -15,8 +15,10 @@ from domain.errors import BrokerUnavailable
 from domain.messaging import Inbound, Outbound
 from infrastructure.embedded.waiting import wait_until
 from infrastructure.messaging.broker import Broker, connect
+from infrastructure.messaging.hardening import anything
 from infrastructure.messaging.settings import BrokerSettings
-from tests.contracts.broker import PATIENCE_S, BrokerContract, Inbox, consuming, receiving, send_raw
+from tests.contracts.broker import PATIENCE_S, BrokerContract, Inbox, receiving, send_raw
+from tests.contracts.killers import KillersContract
 from tests.servers.rabbitmq import RabbitNode
 
 
@@ -33,6 +35,16 @@ def frozen(node: RabbitNode) -> Iterator[None]:
         yield
     finally:
         os.kill(pid, signal.SIGCONT)
+
+
+class TestKillers(KillersContract):
+    @pytest.fixture
+    def broker(self, rabbitmq: str) -> Broker:
+        return connect(replace(settings_for(rabbitmq), confirm_timeout_s=10.0, io_timeout_s=10.0, heartbeat_s=10))
+
+    @pytest.fixture
+    def hasten(self) -> Callable[[str], None]:
+        return lambda _queue: None  # RabbitMQ gives them out again when the connection ends
 
 
 class TestRabbitMQBroker(BrokerContract):
@@ -147,9 +159,12 @@ class TestRabbitMQBroker(BrokerContract):
             else:
                 inbound.settle()
 
-        with consuming(patient, queue, keep, inbox.refuse), patient.publisher() as publisher:
+        keeper = patient.consumer([queue], on_unreadable=inbox.refuse, check=anything)
+        keeper.start(keep)
+        with patient.publisher() as publisher:
             publisher.publish([Outbound(queue=queue, body=b"1")])
             assert inbox.has(30)
+        assert keeper.stop(PATIENCE_S)
 
 
 class TestRabbitMQInTrouble:
