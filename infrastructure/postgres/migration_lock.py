@@ -1,6 +1,7 @@
 """The direct connection of the migration runner and the advisory lock that keeps a second runner waiting.
 
-The lock belongs to the session, so a killed runner frees it. Who waits too long is told who holds it. Behind a pooler that lends
+The lock belongs to the session, and so does everything that is done under it: a killed runner frees the lock, and a frozen one loses
+the session. Who waits too long is told who holds it. Behind a pooler that lends
 sessions the lock would be held by nobody, so migrations are refused there.
 """
 
@@ -22,6 +23,7 @@ log = structlog.get_logger()
 Connection = psycopg.Connection[Any]
 
 LOCK_KEY = 0x6F77_6D69_6772  # "owmigr"
+IDLE = "60s"
 OLDEST_SERVER = 140_000
 HOLDER = """
     SELECT concat_ws(', ', activity.application_name, 'server process ' || activity.pid,
@@ -76,6 +78,8 @@ def migration_lock(connection: Connection, *, timeout_s: float) -> Iterator[None
         raise Misconfigured(
             "The database is behind a connection pooler: migrations need a session of their own, set direct_url to the way past it."
         )
+    for setting in ("idle_session_timeout", "idle_in_transaction_session_timeout"):
+        connection.execute("SELECT set_config(%s, %s, false)", [setting, IDLE])
     deadline = time.monotonic() + timeout_s
     while connection.execute("SELECT pg_try_advisory_lock(%s)", [LOCK_KEY]).fetchone() != (True,):
         if time.monotonic() > deadline:

@@ -12,6 +12,7 @@ from workers.bootstrap.foundation import Foundation
 from workers.bootstrap.schema import Migrations, Projections
 
 if TYPE_CHECKING:
+    from domain.lease import LeaseRow
     from domain.ports import RecordedEvent
     from domain.reconciliation import Movement
     from infrastructure.postgres.projections.queries import ReadModelQueries
@@ -90,6 +91,12 @@ class Views(Foundation):
     def projections(self) -> Projections:
         """The read models themselves: to keep up to date, to rebuild, to check."""
         return Projections(self.migrated(), direct=self.direct())
+
+    def held_leases(self) -> "Sequence[LeaseRow]":
+        """Every lease that was not given back."""
+        from infrastructure.postgres.leases import PostgresLeases
+
+        return PostgresLeases(self.migrated()).rows()
 
     def pooler(self) -> Literal["none", "passed by", "in the way"]:
         """Whether the database is behind a connection pooler, and whether `direct_url` leads past it."""

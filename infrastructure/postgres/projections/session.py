@@ -11,10 +11,12 @@ from domain.errors import Misconfigured
 from infrastructure.postgres import database
 from infrastructure.postgres.database import Connection
 
+IDLE = "60s"
 
-def connect(dsn: str, *, application: str, statement_timeout: str = "30s") -> Connection:
+
+def connect(dsn: str, *, application: str, statement_timeout: str = "30s", **session: str) -> Connection:
     """A connection with deadlines, in autocommit, that reads and writes JSON fast."""
-    settings = {"statement_timeout": statement_timeout, "client_min_messages": "warning"}
+    settings = {"statement_timeout": statement_timeout, "client_min_messages": "warning", **session}
     connection = database.connect(dsn, application=application, **settings)
     set_json_dumps(orjson.dumps, connection)
     set_json_loads(orjson.loads, connection)
@@ -22,8 +24,11 @@ def connect(dsn: str, *, application: str, statement_timeout: str = "30s") -> Co
 
 
 def connect_alone(dsn: str, *, application: str) -> Connection:
-    """The same for long work, with a session of its own. Raises `Misconfigured` behind a pooler, where it would be a stranger's."""
-    connection = connect(dsn, application=application, statement_timeout="10min")
+    """The same for long work, with a session of its own. Raises `Misconfigured` behind a pooler, where it would be a stranger's.
+
+    Who is frozen in the midst of it loses the session, with all locks: what is done in it needs no other fence.
+    """
+    connection = connect(dsn, application=application, statement_timeout="10min", idle_session_timeout=IDLE)
     if database.is_pooled(connection):
         connection.close()
         raise Misconfigured(

@@ -1,8 +1,10 @@
 """Behind pgbouncer in transaction mode: what needs a session of its own is left out or refused, and nothing is left in a stranger's."""
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -20,6 +22,7 @@ from tests.contracts.stores import claim, outcomes, run_key, settle, unit, want
 from tests.infrastructure.postgres.test_leases import age
 from tests.infrastructure.projections.histories import company, store_events
 
+ROOT = Path(__file__).parents[3]
 TIME = timedelta(seconds=10)
 OTHERS = """SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 WHERE l.locktype = 'advisory' AND a.datname = current_database() AND a.state = 'idle'"""
@@ -133,3 +136,15 @@ def test_no_session_of_the_pooler_keeps_a_lock_or_a_setting(database: str, poole
 def test_two_ways_to_one_database_are_told_from_ways_to_two(database: str, pooled: str, empty_database: str) -> None:
     assert same_database(database, pooled) is True
     assert same_database(empty_database, pooled) is False
+
+
+def test_session_locks_are_taken_on_connections_of_their_own_only() -> None:
+    """A pool of connections hands a forgotten lock to the next user. So nobody takes one who uses a pool."""
+    sources = [path for path in (ROOT / "infrastructure").rglob("*") if path.suffix in {".py", ".sql"}]
+    takers = {path.name for path in sources if re.search(r"pg_(try_)?advisory_lock", path.read_text(encoding="utf-8"))}
+    assert takers == {
+        "work.sql",  # the beacon
+        "migration_lock.py",
+        "projections.sql",  # a rebuild
+        "pgmq_transport.py",  # the reader of an answers' queue
+    }

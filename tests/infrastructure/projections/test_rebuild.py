@@ -8,7 +8,8 @@ import psycopg
 import pytest
 
 from domain.errors import CommandRefused, Misconfigured, StoreUnavailable
-from infrastructure.postgres.projections import PostgresProjector, PostgresRebuild, status, verify
+from infrastructure.embedded.waiting import wait_until
+from infrastructure.postgres.projections import PostgresProjector, PostgresRebuild, session, status, verify
 from tests.infrastructure.projections.histories import company, store_events
 from tests.infrastructure.projections.read_side import (
     NAMES,
@@ -220,3 +221,28 @@ def test_the_check_may_run_while_the_projector_works(database: str) -> None:
     assert verify(database, on_progress=more, page=50) == []
     projector.close()
     assert appended[0] > 0
+
+
+def test_a_rebuild_that_is_frozen_is_overtaken_and_writes_nothing_when_it_wakes_up(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store_events(database, company(19, 50).appended)
+    monkeypatch.setattr(session, "IDLE", "100ms")
+    with PostgresRebuild(database, ["order_summary"]) as frozen:
+        monkeypatch.undo()
+        assert wait_until(lambda: can_begin(database), timeout_s=20.0)
+        with PostgresRebuild(database, ["order_summary"]) as heir:
+            with pytest.raises(StoreUnavailable):
+                frozen.fill()
+            while len(set(heir.fill())) > 1:
+                pass
+            assert [one.reason for one in heir.switch()] == [""]
+    assert verify(database) == []
+
+
+def can_begin(dsn: str) -> bool:
+    try:
+        with PostgresRebuild(dsn, ["order_summary"]):
+            return True
+    except CommandRefused:
+        return False
