@@ -28,25 +28,30 @@ CREATE FUNCTION holder_is_gone(of_holder integer) RETURNS boolean LANGUAGE sql V
                 AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()))))
 $$;
 
--- The new epoch, or NULL if the lease is not to be had.
+-- Nobody may have it now: somebody does whose time is not over and who is not seen to be gone.
+CREATE FUNCTION lease_is_held(wanted text) RETURNS boolean LANGUAGE sql VOLATILE AS $$
+    SELECT EXISTS (
+        SELECT FROM leases l
+        WHERE l.name = wanted AND l.holder IS NOT NULL AND l.expires_at > clock_timestamp()
+          AND (l.outside OR NOT holder_is_gone(l.holder)))
+$$;
+
+-- The new epoch, or NULL if the lease is not to be had. Who waits asks often, so a lease that is held is looked at without a lock.
 CREATE FUNCTION take_lease(wanted text, by_holder integer, for_time interval, is_outside boolean) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE
     new_epoch bigint;
 BEGIN
-    IF holder_is_gone(by_holder) THEN
+    IF lease_is_held(wanted) OR holder_is_gone(by_holder) THEN
         RETURN NULL;
     END IF;
-    IF NOT EXISTS (SELECT FROM leases l WHERE l.name = wanted) THEN
-        INSERT INTO leases (name) VALUES (wanted) ON CONFLICT DO NOTHING;
-    END IF;
+    INSERT INTO leases (name) VALUES (wanted) ON CONFLICT DO NOTHING;
     PERFORM FROM leases l WHERE l.name = wanted FOR UPDATE SKIP LOCKED;
-    IF FOUND THEN
+    IF FOUND AND NOT lease_is_held(wanted) THEN
         UPDATE leases l
         SET holder = by_holder, epoch = nextval('epochs'), outside = is_outside,
             since = clock_timestamp(), expires_at = clock_timestamp() + for_time
         WHERE l.name = wanted
-          AND (l.holder IS NULL OR l.expires_at <= clock_timestamp() OR (NOT l.outside AND holder_is_gone(l.holder)))
         RETURNING l.epoch INTO new_epoch;
     END IF;
     RETURN new_epoch;

@@ -185,7 +185,11 @@ class Leases:
 
     def _entered(self) -> Holder:
         """The holder that we are; a new one if the former was lost."""
+        if self._stop.is_set():
+            raise StoreUnavailable("these leases are closed")
         with self._lock:
+            if self._holder is not None and not self.table.is_lit(self._holder):
+                self._renew(self._holder)  # the server may only have said something
             if self._holder is not None and not self.table.is_lit(self._holder):
                 self._lose_all()
             if self._holder is None:

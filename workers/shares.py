@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 import structlog
 
+from domain.errors import StoreUnavailable
 from domain.lease import Grant
 from workers.leases import Lease, Leases
 
@@ -31,11 +32,15 @@ class Shares:
         self._stands_by = False
 
     def held(self) -> Mapping[str, Grant]:
-        """What is ours now, by name. May raise `StoreUnavailable`."""
+        """What is ours now, by name. Raises `StoreUnavailable` if that is nothing and nothing can be asked for."""
         self._held = {name: lease for name, lease in self._held.items() if lease.trusted()}
         if len(self._held) < len(self._names) and time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + self._look_every_s * random.uniform(0.5, 1.0)
-            self._take_what_is_free()
+            try:
+                self._take_what_is_free()
+            except StoreUnavailable:
+                if not self._held:
+                    raise
         return {name: lease.grant for name, lease in self._held.items()}
 
     def drop(self, names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""Holding leases: renewed in the background, given back, lost; and when they may be trusted. No database is needed to say so."""
+"""Holding leases: renewed in the background, given back, lost; and when they may be trusted."""
 
 import threading
 from collections.abc import Iterator
@@ -27,9 +27,14 @@ class Table(MemoryLeases):
         super().__init__(self.time)
         self.away = False
         self.renewals = 0
+        self.said_something = False
+
+    def is_lit(self, holder: Holder) -> bool:
+        return super().is_lit(holder) and not self.said_something
 
     def renew(self, holder: Holder, time: timedelta) -> frozenset[int] | None:
         self.renewals += 1
+        self.said_something = False
         self._refuse_if_away()
         return super().renew(holder, time)
 
@@ -215,6 +220,23 @@ def test_closing_gives_everything_back_and_can_be_repeated(leases: Leases, table
     assert one is not None
     assert two is not None
     assert not one.trusted()
+
+
+def test_leases_that_were_closed_take_nothing_any_more(leases: Leases) -> None:
+    leases.close()
+    with pytest.raises(StoreUnavailable, match="closed"):
+        leases.take("one")
+
+
+def test_a_server_that_only_said_something_costs_no_lease(leases: Leases, table: Table) -> None:
+    """The connection looks ended until it is asked."""
+    first = leases.take("one")
+    table.said_something = True
+    second = leases.take("two")
+    assert first is not None
+    assert second is not None
+    assert first.trusted()
+    assert second.grant.holder == first.grant.holder
 
 
 def test_a_guard_is_asked_of_the_table(leases: Leases, table: Table) -> None:
