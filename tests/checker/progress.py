@@ -1,5 +1,6 @@
 """K5 while the run went on, K17, K34 and K35: checkpoints only go forward, nothing appears behind a reader, all comes to rest in time."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -12,9 +13,10 @@ from tests.checker.verdict import Findings
 
 def nothing_appears_behind_a_reader(evidence: Evidence) -> Findings:
     """K5: between two checkpoints that were seen there are at the end as many events as there were when they were given out."""
+    positions = [event.position for event in evidence.events]
     for look in evidence.watched or []:
         if given := look.get("given"):
-            now = sum(given["after"] < event.position <= given["up_to"] for event in evidence.events)
+            now = bisect_right(positions, given["up_to"]) - bisect_right(positions, given["after"])
             if now != given["events"]:
                 where = f"between {given['after']} and {given['up_to']}"
                 yield look["at"], f"a reader was given {given['events']} events {where}, in the end there are {now}"

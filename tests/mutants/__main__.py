@@ -1,7 +1,8 @@
 """`python -m tests.mutants`: seeds every bug, and prints which invariant of the checker found it. Exit code 0: all were caught.
 
-python -m tests.mutants [NAME ...] [--clean-only] [--run RUN ...] [--keep FOLDER]
+python -m tests.mutants [NAME ...] [--clean-only] [--run RUN ...] [--at-once N] [--keep FOLDER]
 
+What goes wrong is carried out once more, alone: a machine that others use may be too slow for a run that waits for something to happen.
 `--run everything --keep FOLDER` records the golden history of the checker: FOLDER/clean-everything/evidence.jsonl.
 """
 
@@ -29,15 +30,28 @@ def main(arguments: list[str] | None = None) -> int:
 def _carry_out(bench: Bench, mutants: list[Mutant], runs: list[str], options: argparse.Namespace) -> list[Outcome]:
     clean: list[tuple[str, Mutant | None]] = [(run, None) for run in runs]
     seeded: list[tuple[str, Mutant | None]] = [(mutant.run, mutant) for mutant in mutants]
-    return bench.carry_out(clean if options.clean_only else [*clean, *seeded], lambda outcome: _tell(_line(outcome)))
+    jobs = clean if options.clean_only else [*clean, *seeded]
+    outcomes = bench.carry_out(jobs, lambda outcome: _tell(_line(outcome)), at_once=options.at_once)
+    again = [(outcome.run, outcome.mutant) for outcome in outcomes if not outcome.is_right]
+    if not again:
+        return outcomes
+    _tell(f"once more, alone: {len(again)}")
+    return [
+        *(outcome for outcome in outcomes if outcome.is_right),
+        *bench.carry_out(again, lambda outcome: _tell(_line(outcome)), at_once=1),
+    ]
 
 
 def _line(outcome: Outcome) -> str:
     name = outcome.mutant.name if outcome.mutant else "clean"
     bug = outcome.mutant.bug if outcome.mutant else "nothing is wrong here"
-    found = outcome.trouble or ", ".join(outcome.caught_by) or ("valid" if outcome.is_right else "not judged")
+    missed = {True: "not caught" if outcome.mutant else "valid", None: "not judged"}
+    found = (
+        outcome.trouble or ", ".join(outcome.caught_by) or missed[outcome.verdict.valid if outcome.verdict else None]
+    )
     mark = "ok  " if outcome.is_right else "WRONG"
-    return f"{mark:6}{name:7}{outcome.run:22}{outcome.seconds:5.1f} s  {bug:58.58}  {found}"
+    line = f"{mark:6}{name:7}{outcome.run:22}{outcome.seconds:5.1f} s  {bug:58.58}  {found}"
+    return "\n".join([line, *(f"          {finding}" for finding in outcome.unexpected())])
 
 
 def _sum(outcomes: list[Outcome]) -> int:
@@ -59,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("names", nargs="*", help="only these, such as M2")
     parser.add_argument("--clean-only", action="store_true", help="only the runs without a bug")
     parser.add_argument("--run", nargs="*", help="only these runs, without a bug")
+    parser.add_argument("--at-once", type=int, default=4, help="how many runs go on at the same time (default: 4)")
     parser.add_argument("--keep", type=Path, help="keep logs, history, books and verdicts in this folder")
     return parser
 

@@ -22,7 +22,7 @@ from tests.mutants.shop import Shop
 from tests.servers.postgres import PostgresServer, postgres_server_in
 from tests.servers.rabbitmq import RabbitNode, find_server_script
 
-AT_ONCE = 3
+SHOWN = 6
 ON_RABBITMQ = {"queue_gone"}
 
 
@@ -49,6 +49,15 @@ class Outcome:
             return self.verdict.valid is True
         return self.verdict.valid is False and bool(self.mutant.caught_by & set(self.caught_by))
 
+    def unexpected(self) -> list[str]:
+        """The first findings of a clean run, where there should be none."""
+        if self.mutant is not None or self.verdict is None or self.is_right:
+            return []
+        found = [
+            (one.name, *finding) for one in self.verdict.judgements for finding in one.findings if one.state != "kept"
+        ]
+        return [f"{name} {subject}: {wrong}"[:300] for name, subject, wrong in found[:SHOWN]]
+
 
 class Bench:
     """`keep`: a folder in which everything stays that a run leaves behind."""
@@ -62,10 +71,12 @@ class Bench:
         self._folder = folder
         self._keep = keep
 
-    def carry_out(self, jobs: Sequence[tuple[str, Mutant | None]], tell: Callable[[Outcome], object]) -> list[Outcome]:
+    def carry_out(
+        self, jobs: Sequence[tuple[str, Mutant | None]], tell: Callable[[Outcome], object], *, at_once: int
+    ) -> list[Outcome]:
         """All of them; `tell` hears of each when it is done."""
         outcomes = []
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(at_once) as pool:
             for done in as_completed([pool.submit(self.one, run, mutant) for run, mutant in jobs]):
                 outcomes.append(done.result())
                 tell(outcomes[-1])
