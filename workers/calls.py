@@ -18,7 +18,7 @@ from typing import Protocol
 
 import structlog
 
-from domain.errors import OutcomeUnknown
+from domain.errors import OutcomeUnknown, Unavailable
 from domain.outside import Answer, Request
 from domain.work import DEPENDENCY, Run
 from infrastructure.failpoints import reach
@@ -45,7 +45,10 @@ Deliver = Callable[[Run, "Answer | Exception"], None]
 
 
 class CallThreads:
-    """`threads` for each dependency; 0 calls on the spot. `fail` hears of a thread that ended by an error."""
+    """`threads` for each dependency; 0 calls on the spot. `fail` hears of a thread that ended by an error.
+
+    Once `is_lost` says that the runs may be another's, no call is begun any more.
+    """
 
     def __init__(  # noqa: PLR0913 - each can be left out
         self,
@@ -57,6 +60,7 @@ class CallThreads:
         limit_s: float = float("inf"),
         clock: Callable[[], float] = time.monotonic,
         fail: Callable[[BaseException], None] = log.error,
+        is_lost: Callable[[], bool] = lambda: False,
     ) -> None:
         self._world = world
         self._deliver = deliver
@@ -64,6 +68,7 @@ class CallThreads:
         self._limit_s = limit_s
         self._clock = clock
         self._fail = fail
+        self._is_lost = is_lost
         self._width = threads
         self._looked_at = float("-inf")
         self._lanes: dict[str, _Lane] = {}
@@ -121,7 +126,7 @@ class CallThreads:
         dependency = DEPENDENCY[call.run.key.step]
         caller.begin(call, self._clock())
         try:
-            self._breakers.admit(dependency, call.run, 2 if call.inquire and call.act else 1)
+            self._permit(dependency, call)
         except Exception as refusal:  # noqa: BLE001 - classified by the retry policy like every failure
             if caller.end() is not None:
                 self._deliver(call.run, refusal)
@@ -130,6 +135,12 @@ class CallThreads:
         answer = self._ask(call)
         if caller.end() is not None:
             self._tell(dependency, call.run, answer, self._clock() - began)
+
+    def _permit(self, dependency: str, call: Call) -> None:
+        """A process that was frozen must not do what another may have done, or a person concluded, in the meantime."""
+        if self._is_lost():
+            raise Unavailable("the lease was lost before anything was asked")
+        self._breakers.admit(dependency, call.run, 2 if call.inquire and call.act else 1)
 
     def _ask(self, call: Call) -> Answer | Exception:
         order_id = call.run.key.order_id

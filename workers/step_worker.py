@@ -57,6 +57,7 @@ class StepWorker:
             breakers=breakers,
             limit_s=settings.call_limit.total_seconds(),
             fail=self._fail,
+            is_lost=self.holding.is_lost,
         )
         tools = Tools(
             store=store,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from domain import outside
-from domain.errors import Transient
+from domain.errors import Transient, Unavailable
 from domain.outside import Answer, Request
 from domain.values import Money
 from domain.work import Run, RunKey, Step
@@ -57,6 +57,21 @@ def void(number: int, *, inquire: bool = False) -> Call:
 @pytest.fixture
 def world() -> SlowWorld:
     return SlowWorld()
+
+
+@pytest.mark.parametrize("threads", [0, 1])
+def test_a_call_is_not_begun_when_the_lease_was_lost_while_it_waited(world: SlowWorld, threads: int) -> None:
+    post, lost = Post(), threading.Event()
+    world.other_gate.set()
+    calls = CallThreads(world, post, threads=threads, is_lost=lost.is_set)
+    calls.make(void(1))
+    wait_until(lambda: len(post.answers) == 1)
+    lost.set()
+    calls.make(void(2))
+    wait_until(lambda: len(post.answers) == 2)
+    calls.close()
+    assert world.inside == ["VoidPayment"]
+    assert isinstance(post.answers[1][1], Unavailable)
 
 
 @pytest.fixture
