@@ -52,7 +52,7 @@ class Limits:
     quiet_s: float = 5.0
 
     open_s: float = 2.0
-    open_cap_s: float = 30.0
+    open_cap_s: float = 15.0
     open_growth: float = 1.6
     permits: int = 3
     permit_s: float = 15.0

@@ -115,7 +115,7 @@ class Settings(BaseModel):
         0.8, description="part of the last calls that is slow before nobody calls any more"
     )
     breaker_open_s: Seconds = Field(2.0, description="the first wait before probes; it grows with every failure")
-    breaker_open_cap_s: Seconds = Field(30.0, description="ceiling of that wait")
+    breaker_open_cap_s: Seconds = Field(15.0, description="ceiling of that wait")
     breaker_probes: Annotated[int, Field(ge=1, le=100)] = Field(
         3, description="probes at a time, of all workers together"
     )
