@@ -44,7 +44,7 @@ def _nothing() -> None:
 class Inbound:
     """A message as it came, unread: bytes and labels of a stranger.
 
-    `deliveries` says how often it was given out, this time included, as far as the broker knows.
+    `size` is how long the body was when the transport has cut it, and else may be left out. `deliveries` says how often it was given out, this time included, as far as the broker knows.
     `settle` acknowledges it and `release` gives it back at once. Both may be called from any thread, return before the broker has
     heard of it, and do nothing if the connection that brought the message is gone: then it comes again by itself.
     """
@@ -57,6 +57,7 @@ class Inbound:
     message_id: str | None = None
     reply_to: str | None = None
     correlation_id: str | None = None
+    size: int = 0
     deliveries: int = 1
     settle: Callable[[], None] = field(default=_nothing, repr=False, compare=False)
     release: Callable[[], None] = field(default=_nothing, repr=False, compare=False)

@@ -101,7 +101,7 @@ def message_of(inbound: Inbound) -> Message:
     labels = {_plain(name)[:100]: _value(value) for name, value in list(inbound.headers.items())[:MOST_LABELS]}
     own = {"content-type": inbound.content_type, "content-encoding": inbound.content_encoding}
     own |= {"reply-to": inbound.reply_to, "correlation-id": inbound.correlation_id}
-    size, sha256 = _whole(inbound.body, labels)
+    size, sha256 = _whole(inbound, labels)
     return Message(
         reason=str(labels.get("ow-reason") or _native_reason(labels)),
         origin=str(labels.get("ow-queue") or labels.get("x-first-death-queue") or inbound.queue),
@@ -119,11 +119,11 @@ def _native_reason(labels: Mapping[str, object]) -> str:
     return f"the broker gave it up ({why})" if why else "refused by the broker"
 
 
-def _whole(body: bytes, labels: Mapping[str, object]) -> tuple[int, str]:
+def _whole(inbound: Inbound, labels: Mapping[str, object]) -> tuple[int, str]:
     size, sha256 = labels.get("ow-size"), labels.get("ow-sha256")
-    if isinstance(size, int) and size > len(body) and isinstance(sha256, str):
+    if isinstance(size, int) and size > len(inbound.body) and isinstance(sha256, str):
         return min(size, 2**62), sha256[:64]
-    return len(body), hashlib.sha256(body).hexdigest()
+    return max(len(inbound.body), inbound.size), hashlib.sha256(inbound.body).hexdigest()
 
 
 def _value(value: object) -> object:

@@ -12,40 +12,15 @@ from collections.abc import Sequence
 from time import monotonic
 
 import amqp
-from amqp import method_framing
 from kombu.transport import pyamqp
 
 from domain.messaging import REPLIES, Outbound
+from infrastructure.messaging.amqp_frames import tolerant_frames, whole_size
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.untyped import Untyped
 from infrastructure.messaging.wire import OnMessage, Silent, Wire
 
-HEADER_FRAME = 2
 NO_LIMIT = 2**31 - 1
-
-
-def tolerant_frames(connection: Untyped, callback: Untyped) -> Untyped:
-    """A content header that py-amqp cannot read would end the connection and come again for ever: strip it to its fixed part.
-
-    The message then has no content type and is refused like any other stranger's.
-    """
-    on_frame = method_framing.frame_handler(connection, callback)
-
-    def on_any_frame(frame: tuple[int, int, bytes]) -> Untyped:
-        kind, channel, payload = frame
-        if kind == HEADER_FRAME and not _is_readable(payload):
-            frame = (kind, channel, bytes(payload[:12]) + b"\0\0")
-        return on_frame(frame)
-
-    return on_any_frame
-
-
-def _is_readable(header: bytes) -> bool:
-    try:
-        amqp.basic_message.Message().inbound_header(header)
-    except Exception:  # noqa: BLE001 - RecursionError, UnicodeDecodeError, struct.error, FrameSyntaxError, OverflowError ...
-        return False
-    return True
 
 
 class Channel(pyamqp.Channel):
@@ -227,6 +202,9 @@ class AmqpWire(Wire):
         """A consumer's prefetch is fixed when it begins, and a cancel would send back what is on its way: so another one joins it."""
         if prefetch > 1:
             self._consumers[queue].append(self.consumer(queue, prefetch - 1, on_message))
+
+    def size(self, message: Untyped) -> int:
+        return whole_size(self._raw, message)
 
     def deliveries(self, message: Untyped) -> int:
         """A quorum queue counts failed deliveries in a header, which a sender may forge: it counts for nothing on a first delivery."""

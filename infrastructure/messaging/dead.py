@@ -22,7 +22,7 @@ class DeadLetterSender:
         headers = {
             "ow-reason": reason[:500],
             "ow-queue": inbound.queue,
-            "ow-size": len(inbound.body),
+            "ow-size": max(len(inbound.body), inbound.size),
             "ow-sha256": hashlib.sha256(inbound.body).hexdigest(),
             "ow-content-type": ascii(inbound.content_type)[:255],
             "ow-content-encoding": ascii(inbound.content_encoding)[:255],

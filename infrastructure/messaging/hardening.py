@@ -41,8 +41,9 @@ def json_only(limit: int, deliveries: int = 20) -> Check:
             return f"was given out {inbound.deliveries} times and never settled: it may end whoever takes it"
         if inbound.content_type == MALFORMED:
             return "the transport's envelope cannot be read"
-        if not 0 < len(inbound.body) <= limit:
-            return f"{len(inbound.body)} bytes, more than {limit}" if inbound.body else "an empty body"
+        size = max(len(inbound.body), inbound.size)
+        if not 0 < size <= limit:
+            return f"{size} bytes, more than {limit}" if size else "an empty body"
         if inbound.content_type != "application/json":
             return f"content type {_short(inbound.content_type)}, not application/json"
         if not _is_utf8(inbound.content_encoding):

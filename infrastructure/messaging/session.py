@@ -176,6 +176,7 @@ class Session:
         return Inbound(
             queue=queue,
             body=_bytes(message.body),
+            size=self.wire.size(message),
             content_type=_text(message.content_type),
             content_encoding=_text(message.content_encoding),
             headers=message.headers,

@@ -164,6 +164,10 @@ class Wire(ABC):
         for consumer in self._consumers.pop(queue):
             consumer.cancel()
 
+    def size(self, message: Message) -> int:
+        """How long the body of the message that is being delivered was, if it was so long that the wire has cut it; else 0."""
+        return 0
+
     def deliveries(self, message: Message) -> int:
         """How often the message was given out, this time included; 1 if the broker does not count."""
         return 1
