@@ -37,6 +37,10 @@ chaos: venv-dev ## kill every process in turn while orders are under way, and ch
 mutants: venv-dev ## break the product on purpose, twenty times over, and see whether the checker notices (ARGS="M2 M9": only these)
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
+.PHONY: simulate
+simulate: venv-dev ## run the pipeline under simulated faults, thousands of seeds on all cores (SEEDS=10000; ARGS="--seed 123 --trace")
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000) $(ARGS)
+
 .PHONY: fmt
 fmt: venv-dev ## format, and fix what ruff can fix
 	@$(BIN)/ruff format .

@@ -38,7 +38,7 @@ class Agenda:
         self.steps = 0
         self.business = 0
         self.next_need: Callable[[], float] = lambda: 0.0
-        self.on_skip: Callable[[float], None] = lambda gap: None
+        self.on_skip: Callable[[float], None] = lambda _: None
         self._chance = chance
         self._heard = heard
         self._entries: list[Entry] = []

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
+from tests.simulation.run import Outcome, simulate
 from tests.simulation.shape import shape_of
-from tests.simulation.world import Outcome, simulate
+from tests.simulation.trace import say
 
 CHUNK = 20
 SHOWN = 20
@@ -78,7 +79,7 @@ def run_fleet(first: int, count: int, *, jobs: int = 0) -> int:
                 _tell_red(outcome)
         _progress(summary, count, time.monotonic() - started)
     sys.stderr.write("\n")
-    print(summary.text(time.monotonic() - started))
+    say(summary.text(time.monotonic() - started))
     return 1 if summary.red else 0
 
 
@@ -92,7 +93,7 @@ def _chunks(first: int, count: int, jobs: int) -> Iterator[list[Outcome]]:
 
 def _tell_red(outcome: Outcome) -> None:
     who, what = outcome.findings[0]
-    print(f"\nseed {outcome.seed}: {who}: {what}\n  python -m tests.simulation --seed {outcome.seed} --trace")
+    say(f"\nseed {outcome.seed}: {who}: {what}\n  python -m tests.simulation --seed {outcome.seed} --trace")
 
 
 def _progress(summary: Summary, count: int, seconds: float) -> None:

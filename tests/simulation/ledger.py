@@ -1,4 +1,4 @@
-"""The oracle's own fold: what the events say about each order and each stock, and what no event may do.
+"""The oracle's own fold: what the events say about each order, and what no event may do.
 
 Written from the rules, not from the program: none of its code is used. An event that breaks a rule is a `Wrong`.
 """
@@ -11,7 +11,7 @@ from typing import Any
 Place = tuple[str, int, int]
 
 
-class Wrong(Exception):  # noqa: N818 - it is a finding, raised by an event
+class Wrong(Exception):
     """An event that may not be here."""
 
 
@@ -70,33 +70,9 @@ class Order:
         must(not self.closed, f"{what} after the close")
 
 
-@dataclass(slots=True)
-class Stock:
-    """One article at one warehouse."""
-
-    received: int = 0
-    shipped: int = 0
-    allocated: Counter[str] = field(default_factory=Counter)
-    queue: dict[str, int] = field(default_factory=dict)
-    deliveries: set[str] = field(default_factory=set)
-
-    def check(self) -> None:
-        held = self.allocated.total()
-        on_hand = self.received - self.shipped
-        must(on_hand >= 0, f"{on_hand} on hand")
-        must(0 <= held <= on_hand, f"{held} promised of {on_hand} on hand")
-        must(all(count >= 0 for count in self.allocated.values()), "an allocation below zero")
-
-
 def apply(order: Order, stream: str, event: Any) -> None:
     """One event of an order's stream."""
     _ORDER[type(event).__name__](order, stream.partition("-")[2], event)
-
-
-def apply_stock(stock: Stock, event: Any) -> None:
-    """One event of a stock's stream."""
-    _STOCK[type(event).__name__](stock, event)
-    stock.check()
 
 
 # --- the order ---
@@ -356,45 +332,4 @@ _ORDER: Mapping[str, Callable[[Order, str, Any], None]] = {
     "StepRetried": _retried,
     "StepDiscarded": _nothing,
     "StepRestored": _nothing,
-}
-
-
-# --- the stock ---
-
-
-def _received(stock: Stock, event: Any) -> None:
-    must(event.delivery not in stock.deliveries, f"the delivery {event.delivery} was received twice")
-    stock.deliveries.add(event.delivery)
-    stock.received += event.quantity
-
-
-def _allocated(stock: Stock, event: Any) -> None:
-    must(event.fulfillment_id not in stock.allocated, f"{event.fulfillment_id} was promised twice")
-    stock.allocated[event.fulfillment_id] = event.quantity
-
-
-def _released(stock: Stock, event: Any) -> None:
-    must(stock.allocated.pop(event.fulfillment_id, 0) == event.quantity, "another quantity was released")
-
-
-def _shipped(stock: Stock, event: Any) -> None:
-    must(stock.allocated.pop(event.fulfillment_id, 0) == event.quantity, "another quantity was shipped")
-    stock.shipped += event.quantity
-
-
-def _queued(stock: Stock, event: Any) -> None:
-    stock.queue[event.order_id] = event.quantity
-
-
-def _withdrawn(stock: Stock, event: Any) -> None:
-    must(stock.queue.pop(event.order_id, 0), f"{event.order_id} left a queue that it was not in")
-
-
-_STOCK: Mapping[str, Callable[[Stock, Any], None]] = {
-    "StockReceived": _received,
-    "StockAllocated": _allocated,
-    "AllocationReleased": _released,
-    "StockShipped": _shipped,
-    "StockBackordered": _queued,
-    "BackorderWithdrawn": _withdrawn,
 }

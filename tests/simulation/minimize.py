@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
+from tests.simulation.run import simulate
 from tests.simulation.shape import Shape
-from tests.simulation.world import simulate
 
 T = TypeVar("T")
 Fails = Callable[[Shape], bool]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from domain import process
@@ -12,12 +12,22 @@ from infrastructure.memory import store
 from infrastructure.memory.event_log import EventLog
 from infrastructure.memory.verdicts import Facts
 from infrastructure.memory.work_table import WorkTable
-from tests.simulation.shape import shape_of
-from tests.simulation.world import Outcome, simulate
+from tests.simulation.chance import stream
+from tests.simulation.run import Outcome, simulate
+from tests.simulation.shape import LONG_WINDOW_S, PLANNED, RATES, SHORT_WINDOW_S, Shape, plan_of, shape_of
 from workers.breakers import Breakers
 from workers.calls import CallThreads
 
 Change = tuple[object, str, Callable[[Any], Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """The changes, and the faults under which they do harm."""
+
+    changes: tuple[Change, ...]
+    kinds: frozenset[str]
+    key_window_s: float = LONG_WINDOW_S
 
 
 def _key_for_every_attempt(ask: Any) -> Any:
@@ -57,26 +67,74 @@ def _no_versions(judge: Any) -> Any:
     return lenient
 
 
-MUTATIONS: Mapping[str, tuple[Change, ...]] = {
-    "a key for every attempt": ((CallThreads, "_ask", _key_for_every_attempt),),
-    "no fence": ((WorkTable, "is_ours", lambda _: lambda self, settled: True),),
-    "act without asking what became of it": ((OutsideWorld, "call", _no_inquiry),),
-    "no void of what is not needed": ((process, "_wants", _without(Step.VOID)),),
-    "no refund of a label": ((process, "_wants", _without(Step.REFUND_LABEL)),),
-    "a command is done again": ((EventLog, "is_done", lambda _: lambda self, command_id: False),),
-    "no check of versions": ((store, "judge", _no_versions),),
-    "a dead run stops nothing": ((process, "failures", lambda _: lambda view, policy: frozenset()),),
-    "breakers let everything through": (
-        (Breakers, "limited", lambda _: lambda self: frozenset()),
-        (Breakers, "admit", lambda _: lambda self, dependency, run: None),
+MUTATIONS: Mapping[str, Mutation] = {
+    "a key for every attempt": Mutation(
+        ((CallThreads, "_ask", _key_for_every_attempt),),
+        frozenset({"answer lost"}),
+    ),
+    "no fence": Mutation(
+        ((WorkTable, "is_ours", lambda _: lambda *_: True),),
+        frozenset({"freeze", "store slow", "commit comes late", "others in between"}),
+    ),
+    "act without asking what became of it": Mutation(
+        ((OutsideWorld, "call", _no_inquiry),),
+        frozenset({"answer lost", "outside away", "store away", "kill"}),
+        SHORT_WINDOW_S,
+    ),
+    "no void of what is not needed": Mutation(
+        ((process, "_wants", _without(Step.VOID)),),
+        frozenset({"cancel"}),
+    ),
+    "no refund of a label": Mutation(
+        ((process, "_wants", _without(Step.REFUND_LABEL)),),
+        frozenset({"cancel", "outside unreachable", "answer late", "outside away"}),
+    ),
+    "a command is done again": Mutation(
+        ((EventLog, "is_done", lambda _: lambda *_: False),),
+        frozenset({"commit answer lost", "delivery"}),
+    ),
+    "no check of versions": Mutation(
+        ((store, "judge", _no_versions),),
+        frozenset({"cancel", "hold", "release", "others in between", "delivery"}),
+    ),
+    "a dead run stops nothing": Mutation(
+        ((process, "failures", lambda _: lambda *_: frozenset()),),
+        frozenset({"poison"}),
+    ),
+    "breakers let everything through": Mutation(
+        (
+            (Breakers, "limited", lambda _: lambda *_: frozenset()),
+            (Breakers, "admit", lambda _: lambda *_: None),
+        ),
+        frozenset({"outside away"}),
     ),
 }
+
+
+def hunting_ground(seed: int, mutation: Mutation) -> Shape:
+    """A shape in which the faults that matter strike often, and no others."""
+    shape, kinds = shape_of(seed), mutation.kinds
+    chance = stream(seed, "hunt")
+    return replace(
+        shape,
+        orders=tuple(range(1, 7)),
+        workers=3,
+        storm_s=30.0,
+        rates={kind: min(0.8, 3 * most) for kind, most in RATES.items() if kind in kinds},
+        plan=plan_of(chance, 30.0, {kind: most for kind, most in PLANNED.items() if kind in kinds}),
+        stock=4,
+        declines=0.0,
+        poison=0.1 if "poison" in kinds else 0.0,
+        transit_s=0.0,
+        key_window_s=mutation.key_window_s,
+        patient=False,
+    )
 
 
 @contextmanager
 def mutated(name: str) -> Iterator[None]:
     """The program with this bug."""
-    changes = MUTATIONS[name]
+    changes = MUTATIONS[name].changes
     saved = [(target, attribute, getattr(target, attribute)) for target, attribute, _ in changes]
     for target, attribute, change in changes:
         setattr(target, attribute, change(getattr(target, attribute)))
@@ -91,7 +149,7 @@ def hunt(name: str, seeds: range) -> Outcome | None:
     """The first run that finds the bug."""
     with mutated(name):
         for seed in seeds:
-            outcome = simulate(shape_of(seed))
+            outcome = simulate(hunting_ground(seed, MUTATIONS[name]))
             if outcome.findings:
                 return outcome
     return None

@@ -4,6 +4,7 @@ Who concludes looks into the books of the other side first, as a person does who
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from domain import outside
@@ -60,13 +61,13 @@ class Operators:
         connection = Connection(world.database, world.people)
         self._letters = MemoryDeadLetters(world.database.store)
         self._review = Review(
-            store=connection,  # type: ignore[arg-type]
-            letters=FlakyLetters(self._letters, connection),  # type: ignore[arg-type]
+            store=connection,
+            letters=FlakyLetters(self._letters, connection),
             publisher=world.bus,  # type: ignore[arg-type]
             announce=world.quietly(WakeUps(world.bus).announce),  # type: ignore[arg-type]
             policy=world.policy,
             warehouses=world.warehouses,
-            messages=Messages(queues=frozenset(), judge=lambda message: ""),
+            messages=Messages(queues=frozenset(), judge=lambda _: ""),
         )
 
     def letters(self) -> Sequence[Letter]:
@@ -77,7 +78,7 @@ class Operators:
         """Decide about every letter that is open."""
         for letter in self.letters():
             if letter.run is not None and letter.state == "open":
-                self._world.people.persist(f"decides about {letter.run}", lambda one=letter: self._decide(one))
+                self._world.people.persist(f"decides about {letter.run}", partial(self._decide, letter))
 
     def _decide(self, letter: Letter) -> None:
         run = letter.run

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from domain.errors import Poison, Unavailable
 from domain.ports import RecordedEvent, Unit, Verdict
 from domain.work import Run, RunKey
-from tests.simulation import ledger
+from tests.simulation import ledger, stock_ledger
 from tests.simulation.database import Database
-from tests.simulation.ledger import Order, Stock, Wrong
+from tests.simulation.ledger import Order, Wrong
+from tests.simulation.stock_ledger import Stock
 
 NEVER_MIND = 50
 ORDER_STREAMS = {"order", "payment", "process", "fulfillment"}
@@ -87,7 +88,7 @@ class Oracle:
         category, _, identity = stream.partition("-")
         try:
             if category == "stock":
-                ledger.apply_stock(self.stocks[stream], event)
+                stock_ledger.apply_stock(self.stocks[stream], event)
             else:
                 ledger.apply(self.orders[identity.partition("+")[0]], stream, event)
         except Wrong as wrong:

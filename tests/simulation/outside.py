@@ -34,8 +34,11 @@ class Outside:
         self.books = Books()
         self.away: set[str] = set()
         self.mended = False
-        self.now = lambda: agenda.now
+        self.find: Callable[[str, str], None]
         self._agenda, self._trace, self._chance, self._strikes, self._shape = agenda, trace, chance, strikes, shape
+
+    def now(self) -> float:
+        return self._agenda.now
 
     def ports(self) -> OutsideWorld:
         """The services as the program sees them."""
@@ -171,6 +174,8 @@ class Gateway:
         if self._world.refuses("decline", request.key):
             hard = self._world.drawn(0.3, "hard", request.order_id)
             return outside.PaymentDeclined(code="stolen_card" if hard else "insufficient_funds", hard=hard)
+        if any(one.order_id == request.order_id for one in self._books.authorizations.values()):
+            self._world.find(request.order_id, "is authorized twice")
         reference = f"auth{len(self._books.authorizations) + 1}_{request.key}"
         expires_at = self._world.now() + HELD_FOR_S
         self._books.authorizations[reference] = Authorization(
@@ -186,6 +191,9 @@ class Gateway:
             return outside.Refused(code="authorization_gone")
         if held.captured + request.amount.amount > held.amount:
             return outside.Refused(code="amount_exceeds_authorized")
+        parcel = request.key.partition(":")[0]
+        if any(capture.key.startswith(f"{parcel}:") for capture in self._books.captures):
+            self._world.find(parcel, "is captured twice")
         held.captured += request.amount.amount
         self._books.captures.append(Capture(request.authorization, request.key, request.amount.amount))
         return outside.PaymentCaptured(reference=f"cap_{request.key}", amount=request.amount)

@@ -124,13 +124,16 @@ def _fits(kind: str, window_s: float) -> bool:
 
 
 def _some_plan(chance: Random, storm_s: float, window_s: float) -> tuple[Planned, ...]:
-    plan = []
     share = chance.choice([0.2, 0.4, 0.6])
-    for kind, most in PLANNED.items():
-        if chance.random() < share and _fits(kind, window_s):
-            times = chance.randint(1, most)
-            plan += [
-                Planned(chance.uniform(0, storm_s), kind, chance.choice([0.5, 3.0, 12.0, 25.0]), chance.random())
-                for _ in range(times)
-            ]
+    some = {kind: most for kind, most in PLANNED.items() if chance.random() < share and _fits(kind, window_s)}
+    return plan_of(chance, storm_s, some)
+
+
+def plan_of(chance: Random, storm_s: float, kinds: Mapping[str, int]) -> tuple[Planned, ...]:
+    """Each kind strikes at least once, and at most so often."""
+    plan = [
+        Planned(chance.uniform(0, storm_s), kind, chance.choice([0.5, 3.0, 12.0, 25.0]), chance.random())
+        for kind, most in kinds.items()
+        for _ in range(chance.randint(1, most))
+    ]
     return tuple(sorted(plan, key=lambda one: one.at))

@@ -3,9 +3,15 @@
 Two runs of one seed must leave the same fingerprint, in any process; a run that fails shows its last lines.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable
 from hashlib import blake2b
+
+
+def say(text: str) -> None:
+    """For whoever sits in front of it."""
+    sys.stdout.write(f"{text}\n")
 
 
 class Trace:

@@ -7,31 +7,21 @@ answers. A frozen one does nothing, not even renew its lease, and goes on afterw
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from domain.errors import BrokerUnavailable, StoreUnavailable
-from domain.outside import (
-    Answer,
-    AssessRisk,
-    AuthorizePayment,
-    CapturePayment,
-    NotifyCustomer,
-    Request,
-    VoidPayment,
-)
+from domain.outside import Answer
 from domain.work import Run
-from infrastructure.memory.breakers import MemoryBreakers
 from infrastructure.messaging.wakeups import WakeUps
+from tests.simulation.calls import Calls, FlakyBoard
 from tests.simulation.database import Connection, Killed
 from workers.announce import patiently
 from workers.breakers import Breakers
-from workers.calls import CallThreads
 from workers.conductor import Conductor
 from workers.holding import Holding
 from workers.mailbox import Answered, Mailbox, Nudge, WakeUp
 from workers.relay import Relay, RelaySettings
 from workers.tools import Tools
-from workers.turns import Call
 from workers.worker_settings import WorkerSettings
 
 if TYPE_CHECKING:
@@ -124,16 +114,16 @@ class Worker(Process):
         )
         self.mailbox = Mailbox()
         lost = lambda: self.mailbox.put(Nudge())  # noqa: E731
-        self.holding = Holding(self.connection, self.name, settings.lease, lost, self.monotonic)  # type: ignore[arg-type]
+        self.holding = Holding(self.connection, self.name, settings.lease, lost, self.monotonic)
         self.breakers = Breakers(
-            FlakyBoard(world.board, self.connection),  # type: ignore[arg-type]
+            FlakyBoard(world.board, self.connection),
             process=f"{self.name}.{self.life}",
             forgive=self.connection.over(world.database.store.forgive),
             clock=self.monotonic,
             random=self.chance.random,
         )
         tools = Tools(
-            store=self.connection,  # type: ignore[arg-type]
+            store=self.connection,
             calls=Calls(self),
             announce=patiently(WakeUps(world.bus).announce, self.monotonic),  # type: ignore[arg-type]
             mailbox=self.mailbox,
@@ -187,85 +177,6 @@ class Worker(Process):
         self.soon(LEASE_S / 3, "renew", self._renew, idle=True)
 
 
-class FlakyBoard:
-    """The shared breakers over a connection."""
-
-    def __init__(self, board: MemoryBreakers, connection: Connection) -> None:
-        self._board = board
-        self._connection = connection
-
-    def __getattr__(self, name: str) -> Any:
-        return self._connection.over(getattr(self._board, name))
-
-
-def dependency_of(request: Request) -> str:
-    match request:
-        case AssessRisk():
-            return "risk"
-        case AuthorizePayment() | CapturePayment() | VoidPayment():
-            return "payment"
-        case NotifyCustomer():
-            return "mail"
-        case _:
-            return "carrier"
-
-
-class Calls:
-    """The call threads of one life of a worker: the program's own call, with the time that it takes around it."""
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._life = worker.life
-        self._threads = CallThreads(self, self._deliver, threads=0, breakers=worker.breakers, clock=worker.monotonic)
-
-    def make(self, call: Call) -> None:
-        delay = self._worker.chance.uniform(0.001, 0.05)
-        self._later(delay, lambda: self._call(call))
-
-    def cancel(self) -> list[Call]:
-        return []
-
-    def close(self) -> None:
-        """Nothing is to be closed."""
-
-    def look_after(self) -> None:
-        """Every call comes back here, if somebody lives to hear it."""
-
-    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer:
-        """The breaker has let it through."""
-        worker = self._worker
-        worker.world.permits.called(dependency_of(request), worker.name)
-        return worker.world.ports.call(request, inquire_first=inquire_first, act=act)
-
-    def _later(self, delay: float, action: Callable[[], None]) -> None:
-        world = self._worker.world
-        world.calls_made += 1
-        world.agenda.after(delay, f"{self._worker.name} call {world.calls_made}", "", action)
-
-    def _call(self, call: Call) -> None:
-        """A request may have left although its sender died in the meantime."""
-        worker, world = self._worker, self._worker.world
-        if (not worker.alive or worker.life != self._life) and world.chance.random() < 0.5:
-            return
-        frozen = worker.frozen_until - world.agenda.now
-        if frozen > 0 and world.chance.random() < 0.5:
-            self._later(frozen, lambda: self._call(call))
-            return
-        try:
-            world.as_process(worker, lambda: self._threads.make(call))
-        except Killed:
-            return
-        if world.strikes("killed in call"):
-            world.trace.fault("killed in call", worker.name, str(call.run.key))
-            worker.die()
-
-    def _deliver(self, run: Run, answer: Answer | Exception) -> None:
-        life, worker = self._life, self._worker
-        if isinstance(answer, Exception):
-            worker.world.oracle.failed(run.key, answer)
-        self._later(worker.chance.uniform(0.001, 0.05), lambda: worker.answer(life, run, answer))
-
-
 class RelayProcess(Process):
     """A relay."""
 
@@ -273,7 +184,7 @@ class RelayProcess(Process):
         wakeups = WakeUps(self.world.bus)  # type: ignore[arg-type]
         self._failures = 0
         self._settings = RelaySettings(interval_s=0.5)
-        self.relay = Relay(self.connection, wakeups.announce, wakeups.backlog, self._settings, clock=self.monotonic)  # type: ignore[arg-type]
+        self.relay = Relay(self.connection, wakeups.announce, wakeups.backlog, self._settings, clock=self.monotonic)
         self.soon(self.chance.uniform(0, 0.5), "look", self._look, idle=True)
 
     def _look(self) -> None:
