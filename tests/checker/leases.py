@@ -46,14 +46,15 @@ def _written(evidence: Evidence) -> dict[str, list[tuple[int, Event]]]:
 
 def _taken(evidence: Evidence) -> dict[str, Seen]:
     """By run: from when on which epoch may write for it at the earliest. Once nobody has it, who had it may not any more."""
-    taken = defaultdict[str, Seen](list)
+    taken, last = defaultdict[str, Seen](list), dict[str, int]()
     for look in evidence.watched or []:
+        at = read_moment(look["at"])
         for name, row in look.get("step_runs", {}).items():
-            seen = taken[name]
             if row["epoch"] is not None:
-                seen.append((read_moment(look["at"]), row["epoch"]))
-            elif seen and seen[-1][1] > 0:
-                seen.append((read_moment(look["at"]), seen[-1][1] + 1))
+                last[name] = row["epoch"]
+                taken[name].append((at, row["epoch"]))
+            elif name in last:
+                taken[name].append((at, last[name] + 1))
     return taken
 
 
