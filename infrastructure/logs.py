@@ -18,7 +18,7 @@ ALLOWED = frozenset(
         "attempt", "attempts", "reason", "failures", "orders", "events", "batches", "conflicts", "fenced", "dead", "swept",
         "wake_ups", "queue", "size", "sha256", "position", "projection", "name", "port", "url", "pid", "path", "count", "seconds",
         "accepted", "refused", "already_known", "read", "signal", "version", "role", "lag_events", "state", "requests", "queues", "calls",
-        "open_connections", "ledger", "seed", "dependency", "before", "after", "who",
+        "open_connections", "ledger", "seed", "dependency", "before", "after", "who", "elapsed_s", "thread", "lost", "lease", "letter",
     }
 )  # fmt: skip
 VALUE_LIMIT = 1000
