@@ -27,6 +27,7 @@ from infrastructure.gateways.inprocess import InProcessWorld
 from tests.domain.examples import NOON, an_order
 from tests.workers.faulty import PATIENCE_S, FaultyMemory, FaultyPostgres
 from workers.batch import Batch
+from workers.breaking import Breakers
 from workers.handle import Handler
 from workers.mailbox import WakeUp
 from workers.relay import Relay
@@ -92,10 +93,11 @@ class Shop(Generic[S, W]):
     def wake(self, worker: StepWorker, *orders: str) -> None:
         worker.mailbox.put(WakeUp(orders, lambda: self.settled.extend(orders)))
 
-    def worker(self, *, store: Any = None, **settings: Any) -> StepWorker:
+    def worker(self, *, store: Any = None, breakers: Breakers | None = None, **settings: Any) -> StepWorker:
         values: dict[str, Any] = {"name": f"w{len(self.workers)}", "threads": 0, "retry": EAGER, "policy": self.policy}
         values |= {"warehouses": WAREHOUSES, "grace": timedelta(seconds=10), **settings}
-        worker = StepWorker(store or self.store, self.world, self.announce, WorkerSettings(**values))
+        told = WorkerSettings(**values)
+        worker = StepWorker(store or self.store, self.world, self.announce, told, breakers=breakers)
         self.workers.append(worker)
         return worker
 
