@@ -181,7 +181,7 @@ def test_a_holder_that_is_cut_off_stops_trusting_before_another_has_its_lease(co
             rivals = Leases(PostgresLeases(counter), "rival", LONG)
             with rivals.hold(NAME, wait_s=20.0):
                 assert not lease.trusted()
-                assert lost
+                assert wait_until(lambda: bool(lost), timeout_s=10.0)
                 with connect(counter, application="late") as late, pytest.raises(LeaseLost), late.transaction():
                     lease.guard(late)
         with rivals.hold(NAME) as free:

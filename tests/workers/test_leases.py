@@ -1,8 +1,10 @@
 """Holding leases: renewed in the background, given back, lost; and when they may be trusted."""
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,6 +17,7 @@ from infrastructure.memory.leases import MemoryLeases
 from tests.infrastructure.memory.clock import Clock
 from workers.leases import Leases
 
+ROOT = Path(__file__).parents[2]
 TIME = timedelta(seconds=10)
 SHORT = timedelta(milliseconds=90)
 
@@ -263,3 +266,18 @@ def test_the_wall_clock_is_never_read(table: Table, monkeypatch: pytest.MonkeyPa
         assert lease.trusted()
     leases.close()
     assert looks == []
+
+
+def test_nothing_that_decides_about_leases_runs_and_timers_reads_a_wall_clock() -> None:
+    """Their time is the database's, or one that nobody can set. Screens and simulated services may look at the clock on the wall."""
+    sources = [
+        *(ROOT / "domain").rglob("*.py"),
+        *(ROOT / "infrastructure" / "postgres").rglob("*.py"),
+        *(ROOT / "infrastructure" / "messaging").rglob("*.py"),
+        *(ROOT / "workers").glob("*.py"),
+    ]
+    readers = [
+        path for path in sources if re.search(r"\btime\.time|datetime\.(now|utcnow|today)", path.read_text("utf-8"))
+    ]
+    assert len(sources) > 100
+    assert readers == []
