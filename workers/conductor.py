@@ -15,9 +15,10 @@ from collections.abc import Iterable, Iterator
 import structlog
 
 from domain.errors import StoreUnavailable, Transient
-from domain.ports import Meta, Unit, Verdict
+from domain.ports import Verdict
 from domain.work import DEPENDENCY
 from infrastructure.failpoints import reach
+from workers.aside import aside, kills_who_looks
 from workers.batch import Batch
 from workers.claims import Claims
 from workers.desk import Desk
@@ -25,7 +26,7 @@ from workers.mailbox import Answered, Nudge, WakeUp
 from workers.retry import Judge
 from workers.retry_budget import RetryBudget
 from workers.tools import Tools
-from workers.turns import Inputs, Result, Rules, settled_by
+from workers.turns import Inputs, Result, Rules
 from workers.worker_settings import Counters, WorkerSettings
 
 log = structlog.get_logger()
@@ -97,7 +98,7 @@ class Conductor:
 
     def _take(self) -> None:
         """Decide and append what is there, a batch at most."""
-        inputs = self._next_inputs()
+        inputs = self._without_killers(self._next_inputs())
         rules = self._rules(inputs)
         parts = self.batch.take(inputs, rules) if inputs else iter(())
         while (outcome := self._next_part(parts, inputs)) is not None:
@@ -128,6 +129,18 @@ class Conductor:
             self._isolating -= 1
             return self.desk.take(1)
         return self.desk.take(self.settings.batch)
+
+    def _without_killers(self, inputs: dict[str, Inputs]) -> dict[str, Inputs]:
+        """An order that ends even whoever wants to give it up is set aside unseen."""
+        for order_id in [order_id for order_id, some in inputs.items() if kills_who_looks(some)]:
+            log.error("order ends its workers", order_id=order_id)
+            some = inputs.pop(order_id)
+            try:
+                self._set_aside(order_id, some, Transient("another run of this order ends its workers"))
+            except StoreUnavailable:
+                self.desk.put_back(inputs)
+                raise
+        return inputs
 
     def _follow(self, result: Result, verdict: Verdict, inputs: Inputs) -> None:
         order_id = result.unit.lock
@@ -204,13 +217,12 @@ class Conductor:
         self._set_aside(order_id, some, error)
 
     def _set_aside(self, order_id: str, inputs: Inputs, error: Exception) -> None:
-        """Settle the runs of an order that cannot be decided, without touching its events."""
-        judge, now = self._judge(), self._tools.store.now()
-        settled = [settled_by(judge.crashed(run) or judge.fate(error, run, now), run) for run in inputs.runs()]
-        meta = Meta(command_id=f"set aside:{order_id}", correlation_id=order_id, actor=self.settings.name)
-        unit = Unit(lock=order_id, expected={}, events=(), meta=meta, settled=settled)
+        """Settle the runs of an order that cannot be decided, without looking at it."""
+        judge, store, now = self._judge(), self._tools.store, self._tools.store.now()
+        fates = [(run, judge.crashed(run) or judge.fate(error, run, now)) for run in inputs.runs()]
         try:
-            verdict = self._tools.store.append([unit], holder=self._holding.current)[0]
+            unit = aside(store, order_id, fates, now=now, actor=self.settings.name)
+            verdict = store.append([unit], holder=self._holding.current)[0]
         except StoreUnavailable:
             self.desk.put_back({order_id: inputs})
             self.desk.unsure = True
@@ -219,8 +231,8 @@ class Conductor:
             self._give_back(order_id)
             return
         self.desk.conflicts.pop(order_id, None)
-        self.desk.finish(one.key for one in settled)
-        self.counters.dead += sum(one.state == "dead" for one in settled)
+        self.desk.finish(one.key for one in unit.settled)
+        self.counters.dead += sum(one.state == "dead" for one in unit.settled)
 
     def _rules(self, inputs: dict[str, Inputs]) -> Rules:
         return Rules(

@@ -108,7 +108,7 @@ def empty_view(order_id: str) -> OrderView:
 
 def take_turn(known: Known, inputs: Inputs, context: Context, rules: Rules) -> Result:
     """Decide everything that can be decided now for one order."""
-    reach("in_turn", known.view.order_id)
+    reach("before_turn", known.view.order_id)
     turn = _Turn(known, context, rules)
     for run, answer in inputs.answers:
         turn.conclude(run, answer)
@@ -232,6 +232,7 @@ class _Turn:
     def _attempt(self, run: Run, step: Callable[[], Turn]) -> None:
         stock = self._context.stock.entries()
         try:
+            reach("in_turn", run.key.order_id)
             turn = step()
         except Exception as error:  # noqa: BLE001 - the one place where any failure of a step becomes its run's fate
             self._context.stock.go_back(stock)

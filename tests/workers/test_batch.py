@@ -37,6 +37,8 @@ def test_a_broken_order_becomes_a_dead_letter_alone(shop: PostgresShop, orders: 
     drive(shop, lambda: shop.closed(*[order_id for order_id in orders if order_id != "o3"]))
     assert [letter.order_id for letter in shop.store.dead_letters()] == ["o3"]
     assert [(row.key.order_id, row.state) for row in shop.store.runs()] == [("o3", "dead")]
+    told = [type(recorded.event).__name__ for recorded in shop.store.read({"process-o3": 0})]
+    assert told == ["StepFailed"], "the order knows, though nobody could look at it"
     assert len(shop.world.requests(outside.AssessRisk)) == 5, "no batch mate lost an attempt"
     assert (worker.counters.fenced, shop.unknown_runs(worker)) == (0, [])
 
