@@ -58,6 +58,7 @@ class Limits:
     permit_s: float = 15.0
     release_factor: float = 1.25
     release_floor: float = 2.0
+    least_factor: float = 0.25
     burst_s: float = 0.15
     idle_s: float = 0.25
     patience: float = 5.0

@@ -26,6 +26,9 @@ from domain.breaker import (
     Trip,
 )
 
+CLOCK_MARGIN = 2.0  # what lies further ahead than it ever can is from before the database's clock was set back
+CLOCK_LAG_S = 10.0  # no process is further behind in knowing the time
+
 Moved = tuple[Breaker, tuple[Output, ...]]
 
 
@@ -95,7 +98,8 @@ def _ask(breaker: Breaker, event: Ask, now: datetime, limits: Limits) -> Moved:
 
 
 def _probe(breaker: Breaker, event: Ask, now: datetime, limits: Limits) -> Moved:
-    if breaker.forced or now < breaker.probe_at:
+    longest = timedelta(seconds=limits.open_cap_s) * CLOCK_MARGIN
+    if breaker.forced or now < breaker.probe_at <= now + longest:
         return breaker, ()
     half_open, told = _to(State.HALF_OPEN, breaker, now, "its time is over")
     after, granted = _give_permits(half_open, event, now, limits)
@@ -103,7 +107,8 @@ def _probe(breaker: Breaker, event: Ask, now: datetime, limits: Limits) -> Moved
 
 
 def _give_permits(breaker: Breaker, event: Ask, now: datetime, limits: Limits) -> Moved:
-    live = tuple(permit for permit in breaker.permits if permit.expires_at > now)
+    longest = timedelta(seconds=limits.permit_s) * CLOCK_MARGIN
+    live = tuple(permit for permit in breaker.permits if now < permit.expires_at <= now + longest)
     free = limits.permits - breaker.succeeded - breaker.failed - len(live)
     count = min(event.wanted, free)
     if count <= 0:
@@ -118,12 +123,16 @@ def _give_permits(breaker: Breaker, event: Ask, now: datetime, limits: Limits) -
 
 def _give_tokens(breaker: Breaker, wanted: int, now: datetime, limits: Limits) -> Moved:
     rate = breaker.rate(now, limits)
-    passed_s = max(0.0, (now - breaker.tokens_at).total_seconds())
+    passed_s = (now - breaker.tokens_at).total_seconds()
+    if passed_s < 0:
+        passed_s = 0.0 if -passed_s < CLOCK_LAG_S else limits.burst_s
     there = min(breaker.tokens + rate * passed_s, max(1.0, rate * limits.burst_s))
     count = min(wanted, int(there))
     if count <= 0:
         return breaker, ()
-    return replace(breaker, tokens=there - count, tokens_at=max(breaker.tokens_at, now)), (Granted(count=count),)
+    return replace(breaker, tokens=there - count, tokens_at=breaker.tokens_at if passed_s == 0 else now), (
+        Granted(count=count),
+    )
 
 
 def _give_back(breaker: Breaker, event: GiveBack) -> Breaker:
@@ -172,7 +181,7 @@ def _pause(breaker: Breaker, event: Pause, now: datetime, limits: Limits) -> Mov
     if breaker.is_held(now) or breaker.state in {State.OPEN, State.HALF_OPEN}:
         return held, ()
     if breaker.state is State.RECOVERING:
-        lower = max(limits.release_floor / 4, breaker.rate(now, limits) * 0.7)
+        lower = max(limits.release_floor, breaker.normal_rate * limits.least_factor, breaker.rate(now, limits) * 0.7)
         return _with_rate(held, lower, held.hold_until, pause * limits.patience), ()
     known = event.normal_rate > 0
     seen = replace(held, troubled_since=now, normal_rate=event.normal_rate)

@@ -223,3 +223,18 @@ def test_a_clock_that_lags_behind_gives_out_no_token_twice() -> None:
     used, _ = step(recovering(100.0), Ask(wanted=1000, holder="w"), later(20), LIMITS)
     assert granted(after(used, (15, Ask(wanted=1000, holder="v"))), 1000, 20) == 0
     assert used.tokens_at > NEVER
+
+
+def test_many_requests_for_a_pause_lower_the_rate_to_a_quarter_and_no_further() -> None:
+    breaker, at = recovering(100.0), 12.0
+    for _ in range(20):
+        breaker = after(breaker, (at, Pause(seconds=1.0, why="x", normal_rate=0.0)))
+        at += 2.0
+    assert breaker.release_rate == 25.0
+
+
+@pytest.mark.parametrize("back_s", [3600.0, 86_400.0])
+def test_a_clock_that_is_set_back_stops_nobody_for_longer(back_s: float) -> None:
+    assert granted(OPEN, 10, -back_s) == LIMITS.permits
+    assert granted(HALF_OPEN, 10, -back_s) == LIMITS.permits
+    assert granted(recovering(100.0), 10, -back_s) > 0
