@@ -133,7 +133,8 @@ class Bench:
             (folder / "verdict.txt").write_text(verdict.as_text() + "\n", encoding="utf-8")
         shutil.rmtree(folder / "code", ignore_errors=True)
         if self._keep is not None:
-            shutil.copytree(folder, self._keep / folder.name, dirs_exist_ok=True)
+            kept = self._keep / folder.name
+            shutil.copytree(folder, kept.with_name(f"{kept.name}-again") if kept.exists() else kept, dirs_exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
 
 

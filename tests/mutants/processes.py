@@ -24,7 +24,7 @@ def wait_until(condition: Callable[[], bool], *, within_s: float) -> bool:
     while not condition():
         if time.monotonic() > until:
             return False
-        pause.wait(0.02)
+        pause.wait(0.04)
     return True
 
 

@@ -1,7 +1,5 @@
 """Runs in which somebody's clock is wrong by an hour: only the database's decides."""
 
-import time
-
 from tests.checker.expect import Expect
 from tests.mutants.shop import Shop, an_order
 
@@ -27,8 +25,11 @@ def hasty_relay(shop: Shop) -> Expect:
     shop.receive("TEA", 20)
     shop.submit([an_order(f"Y-{number}") for number in range(4)])
     shop.until(lambda: shop.count("AuthorizationStarted") == 4)
-    hasty = shop.start("relay", name="hasty", skew_s=AN_HOUR)
-    time.sleep(2.0)  # long enough for a lease to be renewed twice
+    hasty = shop.start("relay", name="hasty", points="none", skew_s=AN_HOUR)
+    shop.until(lambda: shop.reached("hasty", "after_publish_before_next", "reached"))
+    (ends,) = shop.sql("SELECT max(expires_at) FROM holders")[0]
+    shop.until(lambda: shop.sql("SELECT min(expires_at) > %s FROM holders", ends)[0][0] is True, within_s=8)
+    shop.await_observer()
     hasty.stop()
     shop.start("relay")
     shop.rest(closed=4, within_s=REST_S)

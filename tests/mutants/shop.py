@@ -53,6 +53,8 @@ class Shop:
         self.history = folder / "history.jsonl"
         self.history.touch()
         self._lock = threading.Lock()
+        self._asking = threading.Lock()
+        self._connection: psycopg.Connection[tuple[Any, ...]] | None = None
         self.nursery = Nursery(code, folder)
         self.roles: list[Process] = []
         self.world: Simulator | None = None
@@ -77,7 +79,7 @@ class Shop:
             "--out",
             str(self.folder / "watch.jsonl"),
         ]
-        self._watcher = subprocess.Popen([*watch, "--every", "0.03"], cwd=ROOT)
+        self._watcher = subprocess.Popen([*watch, "--every", "0.05"], cwd=ROOT)
         for role in roles:
             self.start(role)
 
@@ -155,8 +157,10 @@ class Shop:
     # --- what can be seen ---------------------------------------------------------------------------------------------------------
 
     def sql(self, query: str, *values: object) -> list[tuple[Any, ...]]:
-        with psycopg.connect(self.dsn, autocommit=True, connect_timeout=10) as connection:
-            cursor = connection.execute(query.encode(), values or None)
+        with self._asking:
+            if self._connection is None:
+                self._connection = psycopg.connect(self.dsn, autocommit=True, connect_timeout=10)
+            cursor = self._connection.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
     def count(self, kind: str, stream: str = "%") -> int:
@@ -218,6 +222,8 @@ class Shop:
 
     def close(self) -> None:
         self.nursery.close()
+        if self._connection is not None:
+            self._connection.close()
         if self._watcher is not None and self._watcher.poll() is None:
             self._watcher.kill()
             self._watcher.wait(20)
