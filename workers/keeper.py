@@ -18,6 +18,7 @@ import structlog
 from domain.errors import BrokerUnavailable, Poison, StoreUnavailable
 from domain.messaging import Consumer, Inbound
 from domain.review import BODY_LIMIT, Message
+from infrastructure.failpoints import reach
 
 log = structlog.get_logger()
 
@@ -71,6 +72,7 @@ class Keeper:
 
     def _keep(self, inbound: Inbound) -> None:
         message = message_of(inbound)
+        reach("before_bury")
         try:
             letter = self._stored(message)
         except StoreUnavailable as error:
@@ -78,6 +80,7 @@ class Keeper:
             self._stop.wait(PAUSE_S)
             inbound.release()
             return
+        reach("after_bury_before_ack")
         inbound.settle()
         self.kept += 1
         log.warning("dead letter kept", letter=letter, queue=message.origin, size=message.size, reason=message.reason)
