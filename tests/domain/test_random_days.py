@@ -103,7 +103,7 @@ def test_a_random_day_ends_well(seed: int) -> None:
     finish(day(seed, WEIGHTS))
 
 
-@settings(max_examples=80, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=60, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.integers(0, 2**32))
 def test_after_a_day_of_failures_every_order_can_be_cancelled_and_all_is_undone_or_on_the_list(seed: int) -> None:
     shop = day(seed, {**WEIGHTS, give_up: 15, work: 60, retry: 0, decide: 0})
