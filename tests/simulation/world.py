@@ -127,12 +127,11 @@ class World:
 
     def _next_need(self) -> float:
         """When the work list first holds something that somebody could do."""
-        if self.permits.limited():
-            return self.agenda.now
-        now, need = self.database.time(), float("inf")
+        now, need, limited = self.database.time(), float("inf"), self.permits.limited()
         for row in self.database.store._work.rows():
             if row.state == "ready":
-                need = min(need, (max(row.due_at, row.wake_at) - now).total_seconds())
+                at = row.due_at if limited else max(row.due_at, row.wake_at)  # what is limited is claimed unannounced
+                need = min(need, (at - now).total_seconds())
             elif row.state == "running" and not self._is_held(row):
                 need = min(need, self._lease_left(row, now))
         return self.agenda.now + need
