@@ -106,8 +106,8 @@ def changed(  # noqa: PLR0913 - the parts of a unit
         expected={stream: 0 for stream, _ in changes} | dict(known.view.versions),
         events=changes,
         meta=meta(letter, verb, person),
-        wanted=[want for want in wants if want.key not in before or want.key == revived],
-        dropped=[key for key in before if key not in keys],
+        wanted=sorted(want for want in wants if want.key not in before or want.key == revived),
+        dropped=sorted(before - keys),
         revived=[revived] if revived else [],
     )
     return unit, Known(view=view, wants=wants)
