@@ -52,9 +52,11 @@ class Summary:
 def run_chunk(first: int, count: int) -> list[Outcome]:
     """The outcomes of some seeds; the lines are left out, a run can be repeated."""
     gc.disable()  # a run leaves a few megabytes behind, and looking for them costs more than keeping them until here
-    outcomes = [_brief(simulate(shape_of(seed))) for seed in range(first, first + count)]
-    gc.collect()
-    return outcomes
+    try:
+        return [_brief(simulate(shape_of(seed))) for seed in range(first, first + count)]
+    finally:
+        gc.enable()
+        gc.collect()
 
 
 def _brief(outcome: Outcome) -> Outcome:

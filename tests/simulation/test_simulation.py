@@ -11,7 +11,7 @@ from tests.simulation.fleet import Summary, run_chunk
 from tests.simulation.run import simulate
 from tests.simulation.shape import shape_of
 
-FRESH = 200
+FRESH = 160
 PARTS = 4
 SEEDS = (3, 15, 44)
 FINGERPRINTS = f"""
