@@ -11,6 +11,7 @@
 """
 
 from infrastructure.embedded.shared import stop_left_behind
+from infrastructure.postgres.diagnosis import Strain
 from infrastructure.schemas import export_schemas
 from workers.bootstrap.queues import DEAD_QUEUE, INTAKE_QUEUE, QUEUES
 from workers.bootstrap.runtime import Runtime
@@ -24,6 +25,7 @@ __all__ = [
     "Migrations",
     "Projections",
     "Runtime",
+    "Strain",
     "export_schemas",
     "migration_sql",
     "settings_of",

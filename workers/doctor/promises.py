@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 
-from infrastructure.postgres.diagnosis import Strain
-from workers.bootstrap import Runtime
+from workers.bootstrap import Runtime, Strain
 from workers.doctor.findings import Finding
 
 LONG_TRANSACTION_S = 60.0
-BEHIND = 100_000
 SHARE = 0.9
 NOTIFY_SHARE = 0.1
 
