@@ -1,7 +1,7 @@
 """Room for runs, in all and for each dependency: a slow one must not fill the desk so that the others starve (a bulkhead).
 
-A dependency may hold at most twice as many runs as there is room left. Alone it can so take two thirds of the desk; two slow ones take
-two fifths each, and so on: whatever is slow, there is always room for the rest, and nothing is reserved for what is not there.
+A dependency may hold at most twice as many runs as there is room left. Alone it can so take two thirds of the desk, the next slow one
+two thirds of what that leaves, and so on: whatever is slow, there is room for the rest, and nothing is reserved for what is not there.
 """
 
 from domain.work import DEPENDENCY, Step

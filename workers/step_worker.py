@@ -35,6 +35,10 @@ class Stuck(Exception):
     """A round of the conductor did not end in time."""
 
 
+class ThreadDied(Exception):
+    """A thread ended in a way that is no error for itself, and is one for all."""
+
+
 class StepWorker:
     """`run` returns when it was stopped and has drained."""
 
@@ -101,6 +105,7 @@ class StepWorker:
             log.warning("grace time over; another worker will take over what is left", runs=runs)
             return False
         finally:
+            self.stop()
             self.holding.stop()
 
     def _start(self, work: Callable[[], None], name: str) -> None:
@@ -121,7 +126,7 @@ class StepWorker:
         log.error("a thread of the worker has ended", thread=threading.current_thread().name, exc_info=error)
         with self._ending:
             if not self._over.done():
-                self._over.set_exception(error)
+                self._over.set_exception(error if isinstance(error, Exception) else ThreadDied(repr(error)))
         self.stop()
 
     def _watch(self) -> None:

@@ -56,7 +56,7 @@ def test_a_limited_step_is_neither_claimed_nor_carried_on_nor_announced(shop: Po
     shop.place("o1", "o2")
     breakers = Breakers("payment")
     worker = shop.worker(sweep=AT_ONCE, breakers=breakers)
-    woken: list[object] = []
+    woken: list[tuple[str, str]] = []
     relay = Relay(shop.store, woken.extend, lambda _step: None, RelaySettings(), breakers=breakers)
     shop.wake(worker, "o1", "o2")
     more = rounds_until(lambda: len(rows(shop, Step.AUTHORIZE)) == 2)
@@ -68,7 +68,7 @@ def test_a_limited_step_is_neither_claimed_nor_carried_on_nor_announced(shop: Po
         round_of(worker)
         relay.look()
     assert rows(shop, Step.AUTHORIZE) == [("ready", 0, None)] * 2
-    assert not any(step == Step.AUTHORIZE for step, _ in woken)  # type: ignore[misc]
+    assert not any(step == Step.AUTHORIZE for step, _ in woken)
     breakers.now_limited.clear()
     hasten(shop)
     drive(shop, lambda: all("Authorized" in shop.names(order_id) for order_id in ("o1", "o2")))

@@ -1,5 +1,6 @@
 """The step worker: from acceptance to close, and through everything that is lost, late, doubled or gone on the way."""
 
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -17,6 +18,7 @@ from workers import handle
 from workers.conductor import CONFLICTS
 from workers.mailbox import WakeUp
 from workers.retry import RetryPolicy
+from workers.step_worker import Stuck, ThreadDied
 
 ALL_CALLS = ["append", "claim", "claim_due", "transaction", "disown", "register"]
 
@@ -379,3 +381,30 @@ def test_an_error_that_nobody_expected_ends_the_process_and_not_a_thread(shop: P
     worker.mailbox.put(WakeUp(["o1"], broken))
     with pytest.raises(ZeroDivisionError):
         worker.run()
+
+
+@pytest.mark.parametrize("thread", ["lease", "call"])
+def test_a_thread_that_ends_by_an_error_ends_the_worker(shop: PostgresShop, thread: str) -> None:
+    worker = shop.worker(threads=1, lease=timedelta(milliseconds=300))
+
+    def die(*_: object, **__: object) -> bool:
+        raise SystemExit("in a thread")
+
+    shop.place("o1")
+    if thread == "lease":
+        worker.holding.renew = die  # type: ignore[method-assign,assignment]
+    else:
+        shop.world.call = die  # type: ignore[method-assign,assignment]
+    shop.wake(worker, "o1")
+    with pytest.raises(ThreadDied):
+        worker.run()
+
+
+def test_a_round_that_does_not_end_ends_the_worker(shop: PostgresShop) -> None:
+    go_on = threading.Event()
+    shop.store.faults.silence["claim"] = go_on
+    worker = shop.worker(stuck_after=timedelta(milliseconds=100))
+    shop.wake(worker, "o1")
+    with pytest.raises(Stuck):
+        worker.run()
+    go_on.set()

@@ -11,6 +11,7 @@ from workers.cli.app import app
 from workers.cli.command import GATEWAY, Cli, command, setting
 from workers.cli.failures import FAILED, Usage
 from workers.cli.signals import stop_with_parent, stopping
+from workers.cli.threads import all_or_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +44,8 @@ def serve(cli: Cli, make: "Callable[[Runtime], Role]", *, with_parent: bool) -> 
         with cli.runtime() as runtime:
             role = make(runtime)
             stopper.on_stop(role.stop)
-            finished = role.run()
+            with all_or_nothing():
+                finished = role.run()
     return FAILED if finished is False else 0
 
 
