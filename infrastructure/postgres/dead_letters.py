@@ -75,7 +75,9 @@ class PostgresDeadLetters:
         """See `domain.review.Letters.groups`."""
         where, arguments = _where(wanted)
         tail = SQL("GROUP BY d.cause_hash ORDER BY count(*) DESC, d.cause_hash LIMIT %s")
-        statement = SQL(" ").join([_fragment("groups"), where, tail])
+        largest = SQL("({}) AS g").format(SQL(" ").join([_fragment("groups"), where, tail]))
+        with_newest = SQL("JOIN dead_letters l ON l.id = g.newest ORDER BY g.letters DESC, g.cause_hash")
+        statement = SQL(" ").join([_fragment("of_groups"), largest, with_newest])
         with self._connection() as connection:
             return [_group(row) for row in connection.execute(statement, [*arguments, limit])]
 

@@ -42,9 +42,12 @@ WHERE NOT EXISTS (SELECT FROM events e WHERE e.stream = 'order-' || o.id)
 ORDER BY o.n
 
 -- name: groups
-SELECT d.cause_hash, coalesce(min(d.step), min(d.origin)), min(d.cause), (array_agg(d.reason ORDER BY d.id DESC))[1],
-    count(*), min(d.first_died_at), max(d.died_at)
+SELECT d.cause_hash, max(d.id) AS newest, count(*) AS letters, min(d.first_died_at) AS first_died_at, max(d.died_at) AS died_at
 FROM dead_letters d
+
+-- name: of_groups
+SELECT g.cause_hash, coalesce(l.step, l.origin), l.cause, l.reason, g.letters, g.first_died_at, g.died_at
+FROM
 
 -- name: note
 UPDATE dead_letters d
