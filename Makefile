@@ -30,8 +30,13 @@ bench: venv-run ## measure orders per second on this machine
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 .PHONY: chaos
-chaos: venv-dev ## kill every process in turn while orders are under way, and check what became of each (ORDERS=2000)
-	@ORDERWRIGHT_CHAOS_ORDERS=$(or $(ORDERS),2000) $(BIN)/python -m pytest -m chaos -n 0 tests/chaos $(ARGS)
+chaos: venv-dev ## run the fault matrix, row by row (ROW=F24 and SEED=7 for one; ARGS="--level N" for the rows of the night)
+	@$(BIN)/python -m tests.chaos $(addprefix --row ,$(ROW)) --seed $(or $(SEED),1) $(ARGS)
+
+.PHONY: chaos-long
+chaos-long: venv-dev ## the rows of the night, then kill every process in turn under a larger load (ORDERS=2000)
+	@$(BIN)/python -m tests.chaos --level N --seed $(or $(SEED),1) $(ARGS)
+	@ORDERWRIGHT_CHAOS_ORDERS=$(or $(ORDERS),2000) $(BIN)/python -m pytest -m chaos -n 0 tests/chaos
 
 .PHONY: mutants
 mutants: venv-dev ## break the product on purpose, twenty times over, and see whether the checker notices (ARGS="M2 M9": only these)

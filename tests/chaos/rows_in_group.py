@@ -19,7 +19,7 @@ from tests.chaos.shop import broken
 from tests.checker.sources import record
 from tests.servers.simulator import await_that
 
-QUIET_S = 60.0
+QUIET_S = 90.0
 Done = Callable[[Outcome], None]
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.servers.rabbitmq import RabbitNode
 
 FIRED = "failpoints.log"
-PATIENCE_S = 45.0
+PATIENCE_S = 90.0
 
 
 class Run:

@@ -15,14 +15,14 @@ from tests.chaos.processes import CommandLine, Role, Supervisor, environment_of
 from tests.servers.simulator import Simulator, await_that
 
 ORDERS = 300
-KILLS = 15
+KILLS = 10
 SETTINGS = {
     "ORDERWRIGHT_IN_FLIGHT": "16",
     "ORDERWRIGHT_BATCH": "16",
     "ORDERWRIGHT_SWEEP_S": "0.2",
     "ORDERWRIGHT_LOG_FORMAT": "json",
 }
-DEADLY = {"ORDERWRIGHT_TEST_MODE": "1", "ORDERWRIGHT_FAILPOINTS": "after_call_before_commit:kill@12"}
+DEADLY = {"ORDERWRIGHT_TEST_MODE": "1", "ORDERWRIGHT_FAILPOINTS": "after_call_before_commit:kill@18"}
 OTHERS = ",".join(sorted({step.value for step in Step} - {"capture"}))
 REST = ["worker", "--steps", OTHERS]
 

@@ -232,7 +232,7 @@ def slow_relay(run: Run) -> None:
     run.await_closed(1, within_s=60)
 
 
-@row("F49b", "messages that arrive long after their orders have ended", group="pgmq")
+@row("F49", "messages that arrive long after their orders have ended", group="pgmq")
 def much_too_late(run: Run) -> None:
     orders = run.submit(20)
     run.await_closed(1)

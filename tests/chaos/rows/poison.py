@@ -14,7 +14,7 @@ DEAD = "SELECT order_id FROM step_runs WHERE state = 'dead' ORDER BY order_id"
 
 def bring_back(run: Run, guilty: list[str]) -> None:
     """Exactly the guilty are dead letters; without the fault, a retry ends them like all others."""
-    await_that(lambda: {order_id for (order_id,) in run.ask(DEAD)} >= set(guilty), within_s=60)
+    await_that(lambda: {order_id for (order_id,) in run.ask(DEAD)} >= set(guilty), within_s=120)
     run.await_closed((len(run.orders) - len(guilty)) / len(run.orders))
     assert [order_id for (order_id,) in run.ask(DEAD)] == guilty, "others died, too"
     run.heal()
@@ -39,7 +39,7 @@ def poisoned(run: Run, action: str, count: int = 1) -> tuple[list[Order], list[s
     "F51",
     "an order whose handler always fails",
     group=GROUP,
-    errors=("dead letter", "order is broken", "taken order by"),
+    errors=("dead letter", "order is broken", "order by order"),
 )
 def always_fails(run: Run) -> None:
     orders, guilty = poisoned(run, "in_turn:raise", count=2)
@@ -57,6 +57,31 @@ def calls_always_fail(run: Run) -> None:
 @row("F52", "an order that kills whoever decides about it", group=GROUP, errors=("dead letter",), outage_s=60)
 def kills_its_worker(run: Run) -> None:
     orders, guilty = poisoned(run, "in_turn:kill")
+    run.submit_these(orders)
+    bring_back(run, guilty)
+
+
+@row(
+    "F52c",
+    "an order that kills whoever looks at it",
+    group=GROUP,
+    errors=("dead letter", "ends its workers"),
+    outage_s=90,
+)
+def kills_who_looks(run: Run) -> None:
+    orders, guilty = poisoned(run, "before_turn:kill")
+    run.submit_these(orders)
+    bring_back(run, guilty)
+
+
+@row(
+    "F51c",
+    "an order that cannot be looked at",
+    group=GROUP,
+    errors=("dead letter", "order is broken", "order by order"),
+)
+def cannot_be_looked_at(run: Run) -> None:
+    orders, guilty = poisoned(run, "before_turn:raise", count=2)
     run.submit_these(orders)
     bring_back(run, guilty)
 

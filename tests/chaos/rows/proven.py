@@ -24,9 +24,9 @@ proven(
     "tests/infrastructure/test_failpoints.py::test_the_program_dies_at_a_fail_point_only_in_test_mode",
 )
 proven(
-    "F49",
-    "a message that comes an hour late",
-    "tests/workers/test_step_worker.py::test_a_wake_up_for_what_is_done_or_held_does_nothing",
+    "F1b",
+    "300 orders, kill -9 of two workers over and over between the gateway's answer and the commit",
+    "tests/chaos/test_double_capture.py::test_no_order_is_captured_twice_however_often_workers_die_between_answer_and_commit",
 )
 proven(
     "F54b",
