@@ -190,7 +190,7 @@ class GoodsBook:
         }
         queued = {place: units for waiting in self.queued.values() for place, units in waiting.items()}
         return [
-            *_compare("reservation", self._promised(), allocated),
+            *_compare("allocation", self._promised(), allocated),
             *_compare("backorder", queued, backordered),
             *_uncountable(self.states),
             *_counted(self.states, counted or {}),

@@ -86,7 +86,7 @@ def test_a_reservation_ends_with_its_parcel() -> None:
     released = stocks.AllocationReleased(fulfillment_id="o1+1", quantity=3)
     before = ((STOCK, RECEIVED), (STOCK, ALLOCATED), (PARCEL, CREATED), (PARCEL, down))
     (left,) = goods(*before)
-    assert (left.kind, left.order_id, left.there) == ("reservation", "o1", "the stock's stream promises 3")
+    assert (left.kind, left.order_id, left.there) == ("allocation", "o1", "the stock's stream promises 3")
     assert goods(*before, (STOCK, released)) == []
 
 

@@ -33,7 +33,7 @@ def reconcile(
     ] = 300,
     limit: Annotated[int, typer.Option(help="list at most so many", min=1)] = 1000,
 ) -> int:
-    """Compare money with the payment gateway and reservations with the orders. Exit code 1 if anything differs."""
+    """Compare money with the payment gateway and allocations with the orders. Exit code 1 if anything differs."""
     with cli.runtime() as runtime:
         found = [*_money(cli, runtime, statement, timedelta(seconds=patience)), *_goods(runtime, count)]
     cli.rows([asdict(one) for one in found[:limit]], COLUMNS, empty="no differences")

@@ -80,7 +80,7 @@ def _goods(runtime: Runtime, on_progress: Progress) -> Finding:
     if found:
         why = f"{len(found)} differences, the first: {found[0].kind} {found[0].subject}"
         return Finding(check="stock", state="fail", why=why, fix="orderwright reconcile", promise="P11")
-    return Finding(check="stock", state="ok", why="every reservation has its parcel", promise="P11")
+    return Finding(check="stock", state="ok", why="every allocation has its parcel", promise="P11")
 
 
 def _read_models(runtime: Runtime, on_progress: Progress) -> Finding:
