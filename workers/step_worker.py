@@ -94,7 +94,7 @@ class StepWorker:
 
         Raises what ended one of the threads, and `Stuck`.
         """
-        self._start(lambda: self._end(self._work()), "conductor")
+        conductor = self._start(lambda: self._end(self._work()), "conductor")
         self._start(self.holding.keep, "lease")
         try:
             while not self._stop.wait(WATCH_S):
@@ -104,18 +104,24 @@ class StepWorker:
             runs = len(self.conductor.desk)
             log.warning("grace time over; another worker will take over what is left", runs=runs)
             return False
-        finally:
+        except BaseException:
+            self._stop_by = 0.0  # give nothing back: whatever ended us must be counted
             self.stop()
+            conductor.join(1.0)
+            raise
+        finally:
             self.holding.stop()
 
-    def _start(self, work: Callable[[], None], name: str) -> None:
+    def _start(self, work: Callable[[], None], name: str) -> threading.Thread:
         def run() -> None:
             try:
                 work()
             except BaseException as error:  # noqa: BLE001 - raised again where `run` was called
                 self._fail(error)
 
-        threading.Thread(target=run, name=name, daemon=True).start()
+        thread = threading.Thread(target=run, name=name, daemon=True)
+        thread.start()
+        return thread
 
     def _end(self, drained: bool) -> None:  # noqa: FBT001 - the result of `run`
         with self._ending:

@@ -408,3 +408,4 @@ def test_a_round_that_does_not_end_ends_the_worker(shop: PostgresShop) -> None:
     with pytest.raises(Stuck):
         worker.run()
     go_on.set()
+    wait_until(lambda: not any(thread.name == "conductor" for thread in threading.enumerate()))
