@@ -10,7 +10,7 @@ from typing import Any
 
 from domain.breaker import Breaker, Changed, Permit, State, Transition
 from domain.work import Step
-from infrastructure.postgres.database import Database
+from infrastructure.postgres.database import Database, transaction
 from infrastructure.postgres.queries import load
 
 _SQL = load("breakers")
@@ -39,7 +39,7 @@ class PostgresBreakers:
     def change(self, after: Breaker, changes: Sequence[Changed], *, process: str) -> bool:
         """See `domain.breaker.Board.change`."""
         statement = _SQL["insert" if after.version == 0 else "update"]
-        with self._database.connection() as connection, connection.transaction():
+        with self._database.connection() as connection, transaction(connection):
             if connection.execute(statement, _arguments(after)).rowcount == 0:
                 return False
             if changes:

@@ -50,6 +50,7 @@ _USE_DEADLINE_S = 35.0  # a little more than the server's own statement_timeout
 # Sets nothing in a session that is lent to us; the time zone is the one setting that poolers carry from session to session.
 _PREPARE = """SELECT count(set_config(s.name, s.value, false)) FROM unnest(%s::text[], %s::text[]) AS s(name, value)
 WHERE pg_backend_pid() = %s"""
+_LOCAL = "SELECT set_config(s.name, s.value, true) FROM unnest(%s::text[], %s::text[]) AS s(name, value)"
 _POOLED = "SET timezone TO 'UTC'"
 _IDENTITY = "SELECT system_identifier, current_database() FROM pg_control_system()"
 _COLLISIONS = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable, pg.UniqueViolation)
@@ -98,6 +99,15 @@ def prepare(connection: Connection, session: Mapping[str, str]) -> None:
 def is_pooled(connection: Connection) -> bool:
     """The connection goes through a pooler, so it has no session of its own."""
     return connection.prepare_threshold is None
+
+
+@contextmanager
+def transaction(connection: Connection) -> Iterator[None]:
+    """A transaction with our time-outs, also in a session that is only lent: who is frozen in it must not keep its locks for ever."""
+    with connection.transaction():
+        if is_pooled(connection):
+            connection.execute(_LOCAL, [list(_SESSION), list(_SESSION.values())])
+        yield
 
 
 def same_database(one: str, other: str) -> bool | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from domain.ports import Holder, RecordedEvent, Unit, Verdict
 from infrastructure.failpoints import reach
-from infrastructure.postgres.database import Collision, Connection, Database
+from infrastructure.postgres.database import Collision, Connection, Database, transaction
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.rows import AppendCall, recorded
 from infrastructure.postgres.watermark import LowWaterMark
@@ -47,7 +47,7 @@ class PostgresStore(WorkQueries):
     @contextmanager
     def transaction(self) -> Iterator["PostgresTransaction"]:
         """A transaction that commits when the block ends and rolls back when it raises."""
-        with self._database.connection() as connection, connection.transaction():
+        with self._database.connection() as connection, transaction(connection):
             yield PostgresTransaction(self, connection)
 
     def read(self, streams: Mapping[str, int]) -> Sequence[RecordedEvent]:

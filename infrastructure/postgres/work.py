@@ -12,7 +12,7 @@ from typing import Any
 from domain.ports import Holder
 from domain.work import DeadLetter, Run, RunKey, RunRow, Step, Want
 from infrastructure.postgres.beacon import Beacon
-from infrastructure.postgres.database import Database
+from infrastructure.postgres.database import Database, transaction
 from infrastructure.postgres.queries import load
 
 _SQL = load("work")
@@ -75,7 +75,7 @@ class WorkQueries:
 
     def release(self, holder: Holder) -> int:
         """See `domain.ports.WorkList.release`."""
-        with self._work.connection() as connection, connection.transaction():
+        with self._work.connection() as connection, transaction(connection):
             count = connection.execute(_SQL["give_back"], {"holder": holder.id}).rowcount
             connection.execute(_SQL["unregister"], {"holder": holder.id})
         self.forget(holder)
@@ -83,7 +83,7 @@ class WorkQueries:
 
     def excuse(self, former: Holder) -> int:
         """See `domain.ports.WorkList.excuse`."""
-        with self._work.connection() as connection, connection.transaction():
+        with self._work.connection() as connection, transaction(connection):
             count = connection.execute(_SQL["give_back"], {"holder": former.id}).rowcount
             count += connection.execute(_SQL["excuse"], {"holder": former.id}).rowcount
             connection.execute(_SQL["unregister"], {"holder": former.id})

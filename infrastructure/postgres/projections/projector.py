@@ -18,7 +18,7 @@ from typing import Any
 
 from domain.lease import Grant, LeaseLost
 from infrastructure.failpoints import reach
-from infrastructure.postgres.database import Connection, translated, watched
+from infrastructure.postgres.database import Connection, transaction, translated, watched
 from infrastructure.postgres.leases import guard
 from infrastructure.postgres.projections.applying import apply
 from infrastructure.postgres.projections.models import ReadModel, read_models
@@ -89,7 +89,7 @@ class PostgresProjector:
             behind = [model for model in behind if model.name in held]
         if behind:
             reach("projector_began")
-            with connection.transaction():
+            with transaction(connection):
                 for model in behind:
                     if held is None or _is_ours(connection, held[model.name], done):
                         self._advance(connection, model, mark, done)

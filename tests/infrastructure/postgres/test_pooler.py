@@ -52,6 +52,16 @@ def test_settings_are_given_to_sessions_of_our_own_only(database: str, pooled: s
         assert connection.execute(ask).fetchone() == ("0", "UTC")
 
 
+def test_a_transaction_in_a_session_that_is_lent_has_time_outs_and_takes_them_along(
+    store: PostgresStore, pooled: str
+) -> None:
+    ask = "SELECT current_setting('idle_in_transaction_session_timeout'), current_setting('timezone')"
+    with store.transaction() as transaction:
+        assert transaction.connection.execute(ask).fetchone() == ("10s", "UTC")
+    with closing(connect(pooled, application="stranger")) as stranger:
+        assert stranger.execute(ask).fetchone() == ("0", "UTC")
+
+
 def test_a_holder_has_no_beacon_and_is_an_orphan_only_after_its_time(database: str, store: PostgresStore) -> None:
     holder = store.register("worker", TIME)
     want(store, run_key())
