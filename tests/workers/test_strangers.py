@@ -1,6 +1,6 @@
 """Frames of orders that do not exist, and frames of steps that cannot be served."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -36,7 +36,7 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
+def desk() -> Desk:
     return Desk(unknown=["X-1", "X-2"])
 
 

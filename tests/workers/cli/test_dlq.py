@@ -9,8 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from domain.review import Message
 from infrastructure.messaging.broker import connect

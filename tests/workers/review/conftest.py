@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -27,7 +27,7 @@ class Post:
     sent: list[Outbound] = field(default_factory=list)
     away: bool = False
 
-    def publish(self, messages: list[Outbound]) -> None:
+    def publish(self, messages: Sequence[Outbound]) -> None:
         if self.away:
             raise BrokerUnavailable("away")
         self.sent += messages
