@@ -89,8 +89,17 @@ class People:
         match outcome:
             case Accepted() | AlreadyKnown():
                 self._world.oracle.acknowledged.add(order.order_id)
+                if self._world.strikes("submitted again"):
+                    self.persist(f"submits {order.order_id} with other content", lambda: self._submit_other(order))
             case Refused(errors=errors):
                 self._world.oracle.find(order.order_id, f"was refused: {errors}")
+
+    def _submit_other(self, order: OrderSubmission) -> None:
+        """The key of an accepted order with other content is refused, and changes nothing."""
+        other = order.model_copy(update={"customer_id": "somebody-else"})
+        (outcome,) = self._intake.accept([other])
+        if not isinstance(outcome, Refused):
+            self._world.oracle.find(order.order_id, f"with other content: {outcome}")
 
     def cancel(self, order_id: str) -> None:
         self._command(order_id, "cancels", cancel(CancelReason.CUSTOMER, "", "customer"))
