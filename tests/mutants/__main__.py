@@ -1,6 +1,6 @@
 """`python -m tests.mutants`: seeds every bug, and prints which invariant of the checker found it. Exit code 0: all were caught.
 
-python -m tests.mutants [NAME ...] [--clean-only] [--run RUN ...] [--at-once N] [--keep FOLDER]
+python -m tests.mutants [NAME ...] [--quick] [--clean-only] [--run RUN ...] [--at-once N] [--keep FOLDER]
 
 What goes wrong is carried out once more, alone: a machine that others use may be too slow for a run that waits for something to happen.
 `--run everything --keep FOLDER` records the golden history of the checker: FOLDER/clean-everything/evidence.jsonl.
@@ -15,10 +15,13 @@ from tests.mutants.bench import ON_RABBITMQ, Bench, Outcome, open_bench
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.patch import Mutant
 
+SLOW = {*ON_RABBITMQ, "outage"}
+
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    wanted = [] if options.run else [one for one in MUTANTS if not options.names or one.name in options.names]
+    chosen = [one for one in MUTANTS if not options.names or one.name in options.names]
+    wanted = [] if options.run else [one for one in chosen if not (options.quick and one.run in SLOW)]
     runs = dict.fromkeys(options.run or [mutant.run for mutant in wanted])
     started = time.monotonic()
     with open_bench(options.keep, rabbitmq=bool(ON_RABBITMQ & runs.keys())) as bench:
@@ -71,6 +74,7 @@ def _tell(line: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mutants", description="Seeds bugs and lets the checker find them.")
     parser.add_argument("names", nargs="*", help="only these, such as M2")
+    parser.add_argument("--quick", action="store_true", help="without the two that need RabbitMQ or a long outage")
     parser.add_argument("--clean-only", action="store_true", help="only the runs without a bug")
     parser.add_argument("--run", nargs="*", help="only these runs, without a bug")
     parser.add_argument("--at-once", type=int, default=4, help="how many runs go on at the same time (default: 4)")

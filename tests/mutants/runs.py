@@ -10,7 +10,7 @@ from tests.mutants import runs_of_messages, runs_of_time, runs_whole
 from tests.mutants.shop import Shop, an_order
 
 Run = Callable[[Shop], Expect]
-REST_S = 12.0
+REST_S = 9.0
 SLOW_COMMITS = """
     CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN PERFORM pg_sleep(CASE WHEN random() < 0.25 THEN 0.4 ELSE 0 END); RETURN NULL; END $$;
@@ -32,8 +32,8 @@ def rough(shop: Shop) -> Expect:
     shop.sql(SLOW_COMMITS)
     lines = ((("TEA", 3, 1000),), (("TEA", 1, 990), ("CUP", 3, 2000)), (("CUP", 2, 333),))
     shop.submit([an_order(f"R-{number}", *lines[number % 3]) for number in range(12)], "--batch", "3")
-    shop.rest(closed=12, within_s=REST_S + 10)
-    return Expect(all_closed=True, quiet_within_s=REST_S, attempts=12)
+    shop.rest(closed=12, within_s=REST_S)
+    return Expect(all_closed=True, quiet_within_s=REST_S - 1, attempts=12)
 
 
 def cancelled(shop: Shop) -> Expect:
@@ -142,8 +142,8 @@ def outage(shop: Shop) -> Expect:
     shop.until(lambda: shop.sql("SELECT count(*) FROM breaker_transitions WHERE after = 'open'")[0][0] > 1, within_s=8)
     assert shop.world is not None
     shop.world.behave(faults_of={})
-    shop.rest(closed=8, within_s=REST_S + 8)
-    return Expect(all_closed=True, quiet_within_s=REST_S, attempts=12, blind_s=1.2)
+    shop.rest(closed=8, within_s=REST_S)
+    return Expect(all_closed=True, quiet_within_s=REST_S - 1, attempts=12, blind_s=1.2)
 
 
 def _calls(shop: Shop) -> int:

@@ -7,7 +7,7 @@ import psycopg
 from tests.checker.expect import Expect
 from tests.mutants.shop import Shop, an_order
 
-REST_S = 12.0
+REST_S = 9.0
 NEVER = {"sweep_s": "3600"}
 TEN_SECONDS_PASS = "UPDATE step_runs SET wake_at = wake_at - interval '10 s' WHERE state = 'ready'"
 THE_LETTERS_LEASE_PASSES = "UPDATE pgmq.q_{} SET vt = clock_timestamp() WHERE vt > clock_timestamp()"

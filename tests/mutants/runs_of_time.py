@@ -3,7 +3,7 @@
 from tests.checker.expect import Expect
 from tests.mutants.shop import Shop, an_order
 
-REST_S = 12.0
+REST_S = 9.0
 AN_HOUR = 3600.0
 
 

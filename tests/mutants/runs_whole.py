@@ -7,7 +7,7 @@ from tests.checker.expect import Expect
 from tests.mutants.processes import Process
 from tests.mutants.shop import Shop, an_order
 
-REST_S = 25.0
+REST_S = 9.0
 A_HEADER = "no frame at all"
 PLANTED_ERRORS = ("dead letter", "refused a message")
 ORDERS = 6
