@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -140,7 +141,7 @@ def test_a_broken_order_that_is_partly_another_s_is_given_back_whole(
     shop.place("o1")
     shop.store.want([Want(RunKey("o1", Step.LABEL, 1))])
     shop.store.sql(UNHEARD, "order-o1", 2)
-    worker = shop.worker()
+    worker = shop.worker(sweep=timedelta(hours=1))
     read = shop.store.read_orders
 
     def steal_and_read(order_ids: Sequence[str]) -> Sequence[RecordedEvent]:
