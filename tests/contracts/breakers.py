@@ -124,28 +124,28 @@ class FleetContract:
     """Many processes that share a board."""
 
     def test_at_the_half_open_moment_a_fleet_gets_no_more_than_the_permits(self, board: Board) -> None:
-        fleet = [Breakers(board, process=f"w{number}", limits=QUICK) for number in range(20)]
+        fleet = [Breakers(board, process=f"w{number}", limits=LIMITS) for number in range(20)]
         self.open(board)
         for breakers in fleet:
             breakers.refresh()
         with all_at_once(20) as at_once:
             granted = at_once(lambda number: fleet[number].grant("payment", 10))
-        assert sum(granted) == QUICK.permits
+        assert sum(granted) == LIMITS.permits
         kept = board.read()[1]["payment"]
-        assert (kept.state, len(kept.permits)) == (State.HALF_OPEN, QUICK.permits)
+        assert (kept.state, len(kept.permits)) == (State.HALF_OPEN, LIMITS.permits)
 
     def test_the_threads_of_one_process_get_no_more_than_the_permits_either(self, board: Board) -> None:
-        breakers = Breakers(board, process="w", limits=QUICK)
+        breakers = Breakers(board, process="w", limits=LIMITS)
         self.open(board)
         breakers.refresh()
         with all_at_once(20) as at_once:
-            assert sum(at_once(lambda _: breakers.grant("payment", 10))) == QUICK.permits
+            assert sum(at_once(lambda _: breakers.grant("payment", 10))) == LIMITS.permits
 
     def test_many_that_fail_together_open_it_once(self, board: Board) -> None:
-        fleet = [Breakers(board, process=f"w{number}", limits=QUICK) for number in range(10)]
+        fleet = [Breakers(board, process=f"w{number}", limits=LIMITS) for number in range(10)]
 
         def fail(number: int) -> int:
-            for order in range(QUICK.minimum_calls):
+            for order in range(LIMITS.minimum_calls):
                 fleet[number].report("payment", run(order), ConnectionError("refused"), 0.0)
             return 0
 
@@ -166,7 +166,7 @@ class FleetContract:
         assert granted == QUICK.permits
 
     def test_probes_that_succeed_in_different_processes_count_together(self, board: Board) -> None:
-        one, other = (Breakers(board, process=name, limits=QUICK, look_s=0.0) for name in ("one", "other"))
+        one, other = (Breakers(board, process=name, limits=LIMITS, look_s=0.0) for name in ("one", "other"))
         self.open(board)
         for number, breakers in enumerate((one, other)):
             breakers.refresh()
@@ -207,4 +207,5 @@ class FleetContract:
         assert board.change(breaker, [], process="test")
 
 
+LIMITS = Limits()
 QUICK = Limits(permit_s=0.3)
