@@ -161,10 +161,17 @@ BEGIN
     END IF;
 
     IF cardinality(d_unit) > 0 THEN
-        DELETE FROM step_runs r
-        USING unnest(d_unit, d_order, d_step, d_part, d_ordinal) AS d(unit, order_id, step, part, ordinal)
-        WHERE r.state <> 'running' AND (good IS NULL OR d.unit = ANY (good))
-          AND r.order_id = d.order_id AND r.step = d.step AND r.part = d.part AND r.ordinal = d.ordinal;
+        WITH gone AS (
+            DELETE FROM step_runs r
+            USING unnest(d_unit, d_order, d_step, d_part, d_ordinal) AS d(unit, order_id, step, part, ordinal)
+            WHERE r.state <> 'running' AND (good IS NULL OR d.unit = ANY (good))
+              AND r.order_id = d.order_id AND r.step = d.step AND r.part = d.part AND r.ordinal = d.ordinal
+            RETURNING r.order_id, r.step, r.part, r.ordinal, r.state
+        )
+        UPDATE dead_letters l SET state = 'obsolete'
+        FROM gone g
+        WHERE g.state = 'dead' AND l.kind = 'run' AND l.state = 'open'
+          AND l.order_id = g.order_id AND l.step = g.step AND l.part = g.part AND l.ordinal = g.ordinal;
     END IF;
 
     IF cardinality(v_unit) > 0 THEN

@@ -34,6 +34,12 @@ class LetterTable:
             return
         self._die_again(before, reason, attempts=row.attempts)
 
+    def run_is_not_wanted(self, key: RunKey) -> None:
+        """The order went another way: nobody has to decide about its letter any more."""
+        for letter in self.all():
+            if letter.run == key and letter.state is LetterState.OPEN:
+                self._put(replace(letter, state=LetterState.OBSOLETE))
+
     def keep(self, message: Message) -> int:
         identity = (message.origin, message.message_id, message.sha256)
         before = next((one for one in self._rows.values() if one.run is None and _identity(one) == identity), None)

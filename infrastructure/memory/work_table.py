@@ -164,6 +164,7 @@ class WorkTable:
         row = self._row(key)
         if row is not None and row.state != "running":
             self._remove(key)
+            self._letters.run_is_not_wanted(key)
 
     def _hasten(self, order_id: str) -> None:
         now = self._clock()

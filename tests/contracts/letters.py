@@ -80,6 +80,15 @@ class LettersContract(WorkFixtures):
         assert (again.id, again.state, again.deaths, again.reason) == (letter.id, LetterState.OPEN, 2, "second")
         assert again.first_died_at == letter.first_died_at <= again.died_at
 
+    def test_the_letter_of_a_dead_run_that_its_order_does_not_want_any_more_is_obsolete(
+        self, store: Store, letters: Letters, holder: Holder
+    ) -> None:
+        for order_id in ("o1", "o2"):
+            die(store, holder, run_key(order_id), "no")
+        want(store, run_key("o3"))
+        store.append([unit({}, dropped=[run_key("o1"), run_key("o3")])])
+        assert [letter.state.value for letter in letters.page(ALL)] == ["obsolete", "open"]
+
     def test_a_message_is_kept_as_it_came(self, letters: Letters) -> None:
         kept = letters.keep(message(b"\x00\xff", message_id="m1", headers={"x": 1}))
         [letter] = letters.get([kept])
