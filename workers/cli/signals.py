@@ -82,7 +82,9 @@ def _watch(reader: socket.socket, stopper: Stopper) -> None:
                     os._exit(128 + number)
                 import structlog
 
-                structlog.get_logger().info("stopping; a second signal ends at once", signal=signal.Signals(number).name)
+                structlog.get_logger().info(
+                    "stopping; a second signal ends at once", signal=signal.Signals(number).name
+                )
                 stopper.stop()
 
 

@@ -8,11 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import structlog
-
 from workers.cli.failures import FAILED
-
-log = structlog.get_logger()
 
 
 @contextmanager
@@ -28,6 +24,10 @@ def all_or_nothing() -> Iterator[None]:
 def _end(died: threading.ExceptHookArgs) -> None:
     name = died.thread.name if died.thread else "?"
     try:
-        log.critical("a thread has ended, and with it the process", thread=name, exc_info=died.exc_value)
+        import structlog  # late, so that `--help` starts fast
+
+        structlog.get_logger().critical(
+            "a thread has ended, and with it the process", thread=name, exc_info=died.exc_value
+        )
     finally:
         os._exit(FAILED)
