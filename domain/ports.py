@@ -120,7 +120,11 @@ class Reader(Protocol):
         ...
 
     def low_water_mark(self) -> int:
-        """A position up to which every event that will ever exist is visible now."""
+        """A position up to which every event that will ever exist is visible now; 0 while the first appends are under way."""
+        ...
+
+    def head(self) -> int:
+        """The last position that is visible now; others below it may still appear."""
         ...
 
 

@@ -8,9 +8,11 @@ it. Both walk over the whole log in pages with flat memory, while everything els
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from time import monotonic, sleep
 from typing import Protocol
 
 from domain import process as processes
+from domain.errors import StoreUnavailable
 from domain.order import OrderPlaced
 from domain.ports import Reader
 from domain.process import OrderView, Policy
@@ -19,6 +21,8 @@ from infrastructure.failpoints import reach
 from workers.turns import empty_view
 
 PAGE = 500
+PATIENCE_S = 30.0
+PAUSE_S = 0.02
 
 Progress = Callable[[int, int], object]
 
@@ -71,7 +75,7 @@ def audit(
 
 def every_order(store: Reader, on_progress: Progress) -> Iterator[list[OrderView]]:
     """All orders, page by page in the order in which they were placed."""
-    total, position = store.low_water_mark(), 0
+    total, position = _all_there_is(store), 0
     while True:
         page = store.read_all(after=position, up_to=total, limit=PAGE, category="order")
         if not page:
@@ -83,6 +87,16 @@ def every_order(store: Reader, on_progress: Progress) -> Iterator[list[OrderView
             yield read_views(store, placed)
         position = page[-1].position
         on_progress(position, total)
+
+
+def _all_there_is(store: Reader) -> int:
+    """The mark once it has reached what is visible now: a first look sees appends under way, and no safe position at all."""
+    head, until = store.head(), monotonic() + PATIENCE_S
+    while (mark := store.low_water_mark()) < head:
+        if monotonic() > until:
+            raise StoreUnavailable(f"appends that began before {PATIENCE_S:.0f} s have not ended")
+        sleep(PAUSE_S)
+    return mark
 
 
 def read_views(store: Reader, order_ids: Sequence[str]) -> list[OrderView]:

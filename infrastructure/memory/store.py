@@ -71,6 +71,10 @@ class MemoryStore(MemoryWorkList):
         with self._changes.block():
             return self._log.last_position()
 
+    def head(self) -> int:
+        """See `domain.ports.Reader.head`."""
+        return self.low_water_mark()
+
     def now(self) -> datetime:
         """See `domain.ports.EventStore.now`."""
         return self._clock()

@@ -82,6 +82,11 @@ class PostgresStore(WorkQueries):
             holders = {row[0] for row in connection.execute(_SQL["appenders"])}
             return self._mark.observe(head, holders)
 
+    def head(self) -> int:
+        """See `domain.ports.Reader.head`."""
+        with self._database.connection() as connection:
+            return int(_scalar(connection, "head"))
+
     def now(self) -> datetime:
         """See `domain.ports.EventStore.now`."""
         if not self._clock.is_fresh():

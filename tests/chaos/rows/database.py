@@ -102,9 +102,11 @@ def a_stranger_holds_its_transaction(run: Run) -> None:
 
 @row("F31b", "one of ours holds the lock of the global order, and is cut off by a time-out", group=GROUP)
 def one_of_ours_hangs(run: Run) -> None:
-    run.arm("before_stock_commit:hang@3", "worker-1")
-    run.submit(30)
-    run.await_fired(1)
+    run.arm("before_stock_commit:hang@1", "worker-1")
+    run.shop.role("worker-2").kill()
+    with run.load(30):
+        run.await_fired(1)
+    run.shop.role("worker-2").start()
     run.last(2)
     run.kill("worker-1")
 

@@ -10,9 +10,9 @@ GROUP = "reading"
 
 @row("F61", "a projector dies in the midst of a page", group=GROUP)
 def dies(run: Run) -> None:
-    run.arm("before_checkpoint:kill@13,before_projector_commit:kill@3,projector_began:kill@7", "projector")
+    run.arm("before_checkpoint:kill@8,before_projector_commit:kill@2,projector_began:kill@5", "projector")
     run.submit(60, seconds=4)
-    run.await_fired(2)
+    run.await_fired(1)
     run.await_closed(1)
 
 
