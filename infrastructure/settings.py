@@ -92,6 +92,7 @@ class Settings(BaseModel):
     lease_s: Seconds = Field(10.0, description="how long a silent worker keeps its runs")
     sweep_s: Seconds = Field(2.0, description="how often a worker looks for due work that nobody announced")
     grace_s: Seconds = Field(25.0, description="how long a stopping process may finish what it began")
+    stuck_s: Seconds = Field(120.0, description="a worker that gets no further for so long ends its process")
 
     attempts: Attempts = Field(8, description="tries of a run before it is a dead letter")
     backoff_s: Seconds = Field(0.5, description="ceiling of the first wait; it doubles, with full jitter")

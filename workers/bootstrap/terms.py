@@ -27,6 +27,7 @@ def worker_settings(settings: Settings, name: str, steps: frozenset[Step] = froz
         lease=timedelta(seconds=settings.lease_s),
         sweep=timedelta(seconds=settings.sweep_s),
         grace=timedelta(seconds=settings.grace_s),
+        stuck_after=timedelta(seconds=settings.stuck_s),
         policy=policy(settings),
         retry=retries(settings),
         retry_share=settings.retry_share,
