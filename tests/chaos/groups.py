@@ -17,6 +17,7 @@ FAST = {
     "ORDERWRIGHT_SWEEP_S": "1",
     "ORDERWRIGHT_BACKOFF_CAP_S": "1",
     "ORDERWRIGHT_GRACE_S": "10",
+    "ORDERWRIGHT_VISIBILITY_TIMEOUT_S": "3",
     "ORDERWRIGHT_BREAKER_OPEN_S": "0.5",
     "ORDERWRIGHT_BREAKER_OPEN_CAP_S": "2",
     "ORDERWRIGHT_WAREHOUSES": "EAST:US,CA;WEST",
@@ -67,7 +68,7 @@ def _on_rabbitmq(folder: Path, chance: Random) -> Iterator[Installation]:
 
 GROUPS: dict[str, Open] = {
     "workers": _on_pgmq(Plan(settings=FAST, behaviour=NO_PERSON_NEEDED)),
-    "poison": _on_pgmq(Plan(settings={**FAST, "ORDERWRIGHT_ATTEMPTS": "4"}, behaviour=QUIET)),
+    "poison": _on_pgmq(Plan(settings={**FAST, "ORDERWRIGHT_ATTEMPTS": "4", "ORDERWRIGHT_STUCK_S": "5"}, behaviour=QUIET)),
     "database": _on_pgmq(Plan(settings=FAST, behaviour=QUIET), {"max_connections": "40"}),
     "network": _on_pgmq(Plan(settings=FAST, behaviour=QUIET, behind_proxy=["worker-1", "relay"])),
     "pgmq": _on_pgmq(Plan(settings=FAST, behaviour=QUIET)),
