@@ -37,7 +37,7 @@ MUTANTS: tuple[Mutant, ...] = (
         *("M4", "the checkpoint moves outside the transaction of the rows", "projector_killed", "K16 K17"),
         Edit(
             "infrastructure/postgres/projections/projector.py",
-            "            with connection.transaction():",
+            "            with transaction(connection):",
             "            if behind:",
         ),
     ),
