@@ -20,6 +20,7 @@ FAST = {
     "ORDERWRIGHT_VISIBILITY_TIMEOUT_S": "3",
     "ORDERWRIGHT_BREAKER_OPEN_S": "0.5",
     "ORDERWRIGHT_BREAKER_OPEN_CAP_S": "2",
+    "ORDERWRIGHT_BREAKER_RELEASE_FLOOR": "50",
     "ORDERWRIGHT_WAREHOUSES": "EAST:US,CA;WEST",
 }
 NO_RABBITMQ = "RabbitMQ is not installed"
@@ -68,7 +69,9 @@ def _on_rabbitmq(folder: Path, chance: Random) -> Iterator[Installation]:
 
 GROUPS: dict[str, Open] = {
     "workers": _on_pgmq(Plan(settings=FAST, behaviour=NO_PERSON_NEEDED)),
-    "poison": _on_pgmq(Plan(settings={**FAST, "ORDERWRIGHT_ATTEMPTS": "4", "ORDERWRIGHT_STUCK_S": "5"}, behaviour=QUIET)),
+    "poison": _on_pgmq(
+        Plan(settings={**FAST, "ORDERWRIGHT_ATTEMPTS": "4", "ORDERWRIGHT_STUCK_S": "5"}, behaviour=QUIET)
+    ),
     "database": _on_pgmq(Plan(settings=FAST, behaviour=QUIET), {"max_connections": "40"}),
     "network": _on_pgmq(Plan(settings=FAST, behaviour=QUIET, behind_proxy=["worker-1", "relay"])),
     "pgmq": _on_pgmq(Plan(settings=FAST, behaviour=QUIET)),

@@ -27,7 +27,9 @@ def run_proofs(rows: Sequence[Row]) -> list[Outcome]:
         names = ["-k", " or ".join(sorted({test.rpartition("::")[2] for test in tests}))]  # wherever in the file it is
         command = [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadgroup", "-p", "no:randomly"]
         options = [f"--junitxml={report}", "-o", "junit_family=xunit1"]
-        subprocess.run([*command, *options, *files, *names], cwd=ROOT, check=False, timeout=PROOFS_S, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [*command, *options, *files, *names], cwd=ROOT, check=False, timeout=PROOFS_S, stdout=subprocess.DEVNULL
+        )
         results = _results(report)
     took = monotonic() - started
     return [_outcome(row, results, took) for row in rows]
@@ -50,4 +52,3 @@ def _outcome(row: Row, results: dict[str, list[str]], took_s: float) -> Outcome:
     verdict = "skipped" if skipped else "failed" if bad else "passed"
     notes = [f"{sum(map(len, found.values()))} tests", *(f"{test} {states[0]}" for test, states in bad.items())]
     return Outcome(row=row, verdict=verdict, green=not bad or bool(skipped), took_s=took_s, notes=notes)
-

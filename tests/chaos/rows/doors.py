@@ -64,7 +64,7 @@ def publish(run: Run, orders: Sequence[Order]) -> None:
 
 @row("F93b", "the door for orders over the broker dies before and after its commit", group=GROUP)
 def intake_dies(run: Run) -> None:
-    plan = f"after_accept_before_reply:kill@30%;seed={run.seed},after_reply_before_ack:kill@5%,before_accept:kill@10%"
+    plan = f"after_accept_before_reply:kill@15%;seed={run.seed},after_reply_before_ack:kill@5%,before_accept:kill@10%"
     run.arm(plan, "intake")
     orders = run.make(40)
     for start in range(0, 40, 4):
