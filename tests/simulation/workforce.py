@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 LEASE_S = 10.0
-LOOK_S = 1.0
+LOOK_S, LIMITED_LOOK_S = 2.0, 0.5
 RESTART_S = 1.0
 
 
@@ -157,7 +157,8 @@ class Worker(Process):
 
     def _look(self) -> None:
         self._turn()
-        self.soon(LOOK_S * self.chance.uniform(0.9, 1.1), "look", self._look, idle=True)
+        pause = LIMITED_LOOK_S if self.breakers.limited() else LOOK_S  # mail is looked at when it comes
+        self.soon(pause * self.chance.uniform(0.9, 1.1), "look", self._look, idle=True)
 
     def _turn(self) -> None:
         self._turning = False
@@ -183,7 +184,7 @@ class RelayProcess(Process):
     def begin(self) -> None:
         wakeups = WakeUps(self.world.bus)  # type: ignore[arg-type]
         self._failures = 0
-        self._settings = RelaySettings(interval_s=0.5)
+        self._settings = RelaySettings(interval_s=1.0)
         self.relay = Relay(self.connection, wakeups.announce, wakeups.backlog, self._settings, clock=self.monotonic)
         self.soon(self.chance.uniform(0, 0.5), "look", self._look, idle=True)
 
