@@ -47,7 +47,8 @@ Deliver = Callable[[Run, "Answer | Exception"], None]
 class CallThreads:
     """`threads` for each dependency; 0 calls on the spot. `fail` hears of a thread that ended by an error.
 
-    Once `is_lost` says that the runs may be another's, no call is begun any more.
+    `lease` names the lease in force, None if there is none. A call that was handed over under another one is not begun any more: its
+    run may have been another's since, or a person's.
     """
 
     def __init__(  # noqa: PLR0913 - each can be left out
@@ -60,7 +61,7 @@ class CallThreads:
         limit_s: float = float("inf"),
         clock: Callable[[], float] = time.monotonic,
         fail: Callable[[BaseException], None] = log.error,
-        is_lost: Callable[[], bool] = lambda: False,
+        lease: Callable[[], int | None] = lambda: 0,
     ) -> None:
         self._world = world
         self._deliver = deliver
@@ -68,7 +69,7 @@ class CallThreads:
         self._limit_s = limit_s
         self._clock = clock
         self._fail = fail
-        self._is_lost = is_lost
+        self._lease = lease
         self._width = threads
         self._looked_at = float("-inf")
         self._lanes: dict[str, _Lane] = {}
@@ -80,17 +81,17 @@ class CallThreads:
     def make(self, call: Call) -> None:
         """Hand the call to its dependency's threads; the answer is delivered later."""
         if self._lanes:
-            self._lanes[DEPENDENCY[call.run.key.step]].queue.put(call)
+            self._lanes[DEPENDENCY[call.run.key.step]].queue.put((call, self._lease()))
         else:
-            self._make(call, _Caller())
+            self._make(call, self._lease(), _Caller())
 
     def cancel(self) -> list[Call]:
         """Take back the calls that no thread has begun."""
         taken: list[Call] = []
         for lane in self._lanes.values():
             with suppress(Empty):
-                while (call := lane.queue.get_nowait()) is not None:
-                    taken.append(call)
+                while (handed_over := lane.queue.get_nowait()) is not None:
+                    taken.append(handed_over[0])
         return taken
 
     def look_after(self) -> None:
@@ -117,16 +118,16 @@ class CallThreads:
 
     def _work(self, lane: "_Lane", caller: "_Caller") -> None:
         try:
-            while not caller.is_lost and (call := lane.queue.get()) is not None:
-                self._make(call, caller)
+            while not caller.is_lost and (handed_over := lane.queue.get()) is not None:
+                self._make(*handed_over, caller)
         except BaseException as error:  # noqa: BLE001 - a thread that is missing in silence would be missed for ever
             self._fail(error)
 
-    def _make(self, call: Call, caller: "_Caller") -> None:
+    def _make(self, call: Call, lease: int | None, caller: "_Caller") -> None:
         dependency = DEPENDENCY[call.run.key.step]
         caller.begin(call, self._clock())
         try:
-            self._permit(dependency, call)
+            self._permit(dependency, call, lease)
         except Exception as refusal:  # noqa: BLE001 - classified by the retry policy like every failure
             if caller.end() is not None:
                 self._deliver(call.run, refusal)
@@ -136,9 +137,9 @@ class CallThreads:
         if caller.end() is not None:
             self._tell(dependency, call.run, answer, self._clock() - began)
 
-    def _permit(self, dependency: str, call: Call) -> None:
+    def _permit(self, dependency: str, call: Call, lease: int | None) -> None:
         """A process that was frozen must not do what another may have done, or a person concluded, in the meantime."""
-        if self._is_lost():
+        if lease is None or lease != self._lease():
             raise Unavailable("the lease was lost before anything was asked")
         self._breakers.admit(dependency, call.run, 2 if call.inquire and call.act else 1)
 
@@ -176,7 +177,7 @@ class _Lane:
 
     def __init__(self, dependency: str) -> None:
         self.dependency = dependency
-        self.queue: SimpleQueue[Call | None] = SimpleQueue()
+        self.queue: SimpleQueue[tuple[Call, int | None] | None] = SimpleQueue()
         self.callers: list[_Caller] = []
         self.lost = 0
 

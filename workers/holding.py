@@ -1,11 +1,10 @@
 """Being a holder: registered under a lease, renewed by a thread of its own (`keep`), with a flag when the lease was lost.
 
-The lease is judged by the database's clock when it matters (another process decides that we are gone) and by the monotonic clock
-here: a process that could not renew for a whole lease must assume that its runs belong to others now.
+The lease is judged by the database's clock when it matters (another process decides that we are gone) and here by one that
+goes on while the machine is suspended: a process that could not renew for a whole lease must assume that its runs belong to others now.
 """
 
 import threading
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Protocol
@@ -15,6 +14,7 @@ import structlog
 from domain.errors import StoreUnavailable
 from domain.ports import Holder
 from infrastructure.failpoints import reach
+from workers.leases import steady
 
 log = structlog.get_logger()
 
@@ -42,7 +42,7 @@ class Holding:
         name: str,
         lease: timedelta,
         on_lost: Callable[[], None],
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = steady,
     ) -> None:
         self._holders = holders
         self._name = name
@@ -82,6 +82,11 @@ class Holding:
         """The lease may have run out, so nothing may be assumed to be ours."""
         return self._current is None or self._clock() - self._renewed_at > self._lease.total_seconds()
 
+    def in_force(self) -> int | None:
+        """The epoch of the lease that is ours now; None while there is none."""
+        holder = self._current
+        return None if holder is None or self.is_lost() else holder.epoch
+
     def leave(self) -> None:
         """Give back everything and be no holder any more; a lost lease has nothing to give back. Raises `StoreUnavailable`."""
         self._stop.set()
@@ -102,8 +107,8 @@ class Holding:
         """Renew the lease if there is one; never raises what the store says."""
         holder = self._current
         if holder is not None:
-            self._excuse_former()
             self._note(holder, *self._renew(holder))
+            self._excuse_former()  # after it, because it may take long
             reach("after_renew")
 
     def _excuse_former(self) -> None:

@@ -61,7 +61,7 @@ class StepWorker:
             breakers=breakers,
             limit_s=settings.call_limit.total_seconds(),
             fail=self._fail,
-            is_lost=self.holding.is_lost,
+            lease=self.holding.in_force,
         )
         tools = Tools(
             store=store,

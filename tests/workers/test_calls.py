@@ -63,7 +63,7 @@ def world() -> SlowWorld:
 def test_a_call_is_not_begun_when_the_lease_was_lost_while_it_waited(world: SlowWorld, threads: int) -> None:
     post, lost = Post(), threading.Event()
     world.other_gate.set()
-    calls = CallThreads(world, post, threads=threads, is_lost=lost.is_set)
+    calls = CallThreads(world, post, threads=threads, lease=lambda: None if lost.is_set() else 1)
     calls.make(void(1))
     wait_until(lambda: len(post.answers) == 1)
     lost.set()
@@ -72,6 +72,21 @@ def test_a_call_is_not_begun_when_the_lease_was_lost_while_it_waited(world: Slow
     calls.close()
     assert world.inside == ["VoidPayment"]
     assert isinstance(post.answers[1][1], Unavailable)
+
+
+def test_a_call_of_a_lost_lease_is_not_begun_under_the_next_one(world: SlowWorld) -> None:
+    post, lease = Post(), [1]
+    calls = CallThreads(world, post, threads=1, lease=lambda: lease[0])
+    calls.make(void(1))
+    wait_until(lambda: world.inside == ["VoidPayment"])
+    calls.make(void(2))  # waits in the queue while the process is frozen, and is registered anew when it wakes
+    lease[0] = 2
+    calls.make(void(3))
+    world.other_gate.set()
+    wait_until(lambda: len(post.answers) == 3)
+    calls.close()
+    assert world.inside == ["VoidPayment", "VoidPayment"]
+    assert [isinstance(answer, Unavailable) for _, answer in post.answers] == [False, True, False]
 
 
 @pytest.fixture
