@@ -3,6 +3,7 @@
 import shutil
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -43,6 +44,7 @@ def run_group(group: str, rows: Sequence[Row], *, seed: int, folder: Path, done:
 def _in_one_installation(group: str, rows: Sequence[Row], seed: int, place: Path, done: Done) -> list[Row]:
     """Runs rows until one is red; returns what is left."""
     errors: list[str] = []
+    letters = False  # those of an earlier row are there still
     with GROUPS[group](place, Random(seed)) as installation:
         installation.shop.watch()
         shop = installation.shop
@@ -50,7 +52,8 @@ def _in_one_installation(group: str, rows: Sequence[Row], seed: int, place: Path
         try:
             for number, row in enumerate(rows):
                 errors += row.errors
-                outcome = _run(installation, row, seed, supervisor, errors)
+                letters = letters or row.letters
+                outcome = _run(installation, row, seed, supervisor, Allowed(errors=errors, letters=letters))
                 done(outcome)
                 if not outcome.green:
                     return list(rows[number + 1 :])
@@ -61,7 +64,15 @@ def _in_one_installation(group: str, rows: Sequence[Row], seed: int, place: Path
     return []
 
 
-def _run(installation: Installation, row: Row, seed: int, supervisor: Supervisor, errors: Sequence[str]) -> Outcome:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """What this row and those before it may have left in the logs and among the dead letters."""
+
+    errors: Sequence[str]
+    letters: bool
+
+
+def _run(installation: Installation, row: Row, seed: int, supervisor: Supervisor, allowed: Allowed) -> Outcome:
     shop, started = installation.shop, monotonic()
     pulse = Pulse(shop.dsn)
     run = Run(shop, row, seed, supervisor)
@@ -72,7 +83,7 @@ def _run(installation: Installation, row: Row, seed: int, supervisor: Supervisor
         row.inject(run)
         run.heal()
         await_that(shop.is_quiet, within_s=QUIET_S)
-        _judge(run, outcome, errors)
+        _judge(run, outcome, allowed)
     except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - whatever it was, the row is red
         _blame(run, outcome, error)
     outcome.outage_s = pulse.stop()
@@ -85,8 +96,8 @@ def _run(installation: Installation, row: Row, seed: int, supervisor: Supervisor
     return outcome
 
 
-def _judge(run: Run, outcome: Outcome, errors: Sequence[str]) -> None:
-    evidence, verdict = judge_shop(run.shop, errors, letters=run.row.letters)
+def _judge(run: Run, outcome: Outcome, allowed: Allowed) -> None:
+    evidence, verdict = judge_shop(run.shop, allowed.errors, letters=allowed.letters)
     outcome.counts = counts_of(evidence, f"{run.row.number}-")
     outcome.verdict = {True: "valid", False: "broken", None: "unknown"}[verdict.valid]
     outcome.green = verdict.valid is True and run.injected > 0

@@ -72,10 +72,20 @@ def doubled(run: Run) -> None:
     run.await_closed(1)
 
 
-@row("F48", "messages are mixed in a window of a hundred, and what is left there is lost", group="pgmq")
+@row("F48", "messages are mixed in a window of ten frames, and what is left there is lost", group="pgmq")
 def mixed(run: Run) -> None:
-    run.arm("before_publish:reorder(100)", "relay", "worker-1", "worker-2")
-    run.arm_clients("before_publish:reorder(100)")
+    mix(run, 10)
+
+
+@row("F48b", "a broker that confirms messages and swallows the next hundred", group="pgmq", level="N", outage_s=60)
+def swallowed(run: Run) -> None:
+    mix(run, 100)
+
+
+def mix(run: Run, size: int) -> None:
+    plan = f"before_publish:reorder({size})"
+    run.arm(plan, "relay", "worker-1", "worker-2")
+    run.arm_clients(plan)
     run.submit(60)
     run.await_closed(1)
 

@@ -36,6 +36,8 @@ def before_the_ack(run: Run) -> None:
 def within_a_batch(run: Run) -> None:
     run.arm("in_turn:kill@37,before_stock_commit:kill@4,before_append:kill@20")
     run.submit(60)
+    run.await_fired(6)
+    run.arm("none")
     run.await_closed(0.9)
 
 
