@@ -55,6 +55,8 @@ class Claims:
             return
         self._sweep()  # before new work, so that a backlog cannot keep retries and timers waiting
         self._claim_granted()
+        if self._suspects.are_alone:
+            return
         self._claim_what_was_left()
         self._claim_woken()
 
@@ -124,10 +126,12 @@ class Claims:
         for dependency in sorted(breakers.limited()):
             steps = steps_of(dependency, self._settings.steps)
             room = min(self._room().free, self._settings.batch)
-            if not steps or room <= 0 or now < self._ask_at.get(dependency, now):
+            if self._suspects.are_alone or not steps or room <= 0 or now < self._ask_at.get(dependency, now):
                 continue
             granted = breakers.grant(dependency, room)
             claimed = self._claim_in_turn(dependency, granted, steps)
+            if granted and not claimed:
+                claimed = self._suspects.probe(steps)
             breakers.give_back(dependency, granted - claimed)
             self._ask_at[dependency] = now + (ASK_IDLE_S if granted and not claimed else ASK_AGAIN_S)
 

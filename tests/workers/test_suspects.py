@@ -14,6 +14,7 @@ from domain import outside
 from domain.process import StepFailed
 from domain.work import Step
 from tests.workers.shop import PostgresShop, drive, hasten, round_of, rounds_until, wait_until, working
+from tests.workers.test_limited import Breakers
 from workers.relay import Relay
 from workers.retry import CRASHES
 
@@ -66,6 +67,18 @@ def test_suspects_are_taken_one_by_one_and_nothing_beside_them(shop: PostgresSho
         round_of(worker)
         most.append({key.order_id for key in worker.conductor.desk.held})
     assert {len(held) for held in most if held & {"s1", "s2", "s3"}} <= {0, 1}
+
+
+def test_a_suspect_is_the_probe_of_a_limited_dependency_for_which_nothing_else_waits(shop: PostgresShop) -> None:
+    shop.place("bad")
+    crash(shop, "bad")
+    breakers = Breakers("risk")
+    worker = shop.worker(sweep=AT_ONCE, breakers=breakers)
+    more = rounds_until(lambda: "RiskAssessed" in shop.names("bad"))
+    while more():
+        breakers.grants = 1
+        round_of(worker)
+        assert len(worker.conductor.desk) <= 1
 
 
 def test_a_run_that_its_worker_survives_is_no_suspect_any_more(shop: PostgresShop) -> None:
