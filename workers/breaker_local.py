@@ -25,20 +25,23 @@ class Local:
         self.alone = False
         self._lock = threading.Lock()
         self._window = CallWindow(limits, now)
-        self._since = now
+        self._since = self._known_at = now
         self._permits: list[Permit] = []
         self._probing: dict[RunId, Permit] = {}
         self._tokens = 0
         self._debt = 0
         self._served: Counter[int] = Counter()
 
-    def adopt(self, breaker: Breaker, now: float, *, alone: bool = False) -> Breaker | None:
-        """This is the breaker now; returns the one that we knew if its state was another. An older row is not looked at."""
+    def adopt(self, breaker: Breaker, now: float, *, asked_at: float, alone: bool = False) -> Breaker | None:
+        """This is the breaker now; returns the one that we knew if its state was another.
+
+        An older row is what a slow reader brings. Who asked after we knew of a newer one tells that the store has lost that: it counts.
+        """
         with self._lock:
             before = self.breaker
-            if breaker.version < before.version and not self.alone:
+            if breaker.version < before.version and asked_at <= self._known_at and not self.alone:
                 return None
-            self.breaker, self.alone = breaker, alone
+            self.breaker, self.alone, self._known_at = breaker, alone, now
             if (before.state, before.since) == (breaker.state, breaker.since):
                 return None
             self._since = now

@@ -220,7 +220,7 @@ class Breakers:
         except StoreUnavailable as error:
             self._urgent = alone = True
             log.warning("breaker changed for this process only", dependency=after.dependency, reason=error.reason)
-        self._adopt(local, after, alone=alone)
+        self._adopt(local, after, self._clock(), alone=alone)
         for change in changes:
             _log(after.dependency, change.before, change.after, change.why, change.who)
         return True
@@ -256,12 +256,12 @@ class Breakers:
         self._time = (at, asked_at)
         for name, local in self._locals.items():
             fresh = shared.get(name, Breaker(dependency=name))
-            known = self._adopt(local, fresh)
+            known = self._adopt(local, fresh, asked_at)
             if known is not None and (known.state, known.forced) != (fresh.state, fresh.forced):
                 _log(name, known.state, fresh.state, fresh.why, "")
 
-    def _adopt(self, local: Local, breaker: Breaker, *, alone: bool = False) -> Breaker | None:
-        known = local.adopt(breaker, self._clock(), alone=alone)
+    def _adopt(self, local: Local, breaker: Breaker, asked_at: float, *, alone: bool = False) -> Breaker | None:
+        known = local.adopt(breaker, self._clock(), asked_at=asked_at, alone=alone)
         self._limited = frozenset(name for name, one in self._locals.items() if one.breaker.is_limited())
         return known
 

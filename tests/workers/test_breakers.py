@@ -1,6 +1,6 @@
 """The breakers as a process uses them, on a clock that goes when it is told to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -63,10 +63,17 @@ class Board(MemoryBreakers):
     def __init__(self, fleet: Fleet) -> None:
         super().__init__(fleet.now, lambda _, limit: min(fleet.backlog, limit))
         self.fleet = fleet
+        self.meanwhile: Callable[[], object] = lambda: None
 
     def read(self) -> tuple[datetime, Mapping[str, Breaker]]:
         self._trip()
-        return super().read()
+        found = super().read()
+        meanwhile, self.meanwhile = self.meanwhile, lambda: None
+        meanwhile()
+        return found
+
+    def lose_everything(self) -> None:
+        self._breakers.clear()
 
     def change(self, after: Breaker, changes: Sequence[Changed], *, process: str) -> bool:
         self._trip()
@@ -343,6 +350,25 @@ def test_the_store_is_right_about_what_only_we_believed(fleet: Fleet) -> None:
     fleet.seconds += 0.5
     breakers.refresh()
     assert breakers.limited() == frozenset()
+
+
+def test_what_a_failover_of_the_store_lost_is_forgotten(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    open_it(fleet, breakers)
+    fleet.board.lose_everything()
+    fleet.seconds += 1
+    breakers.refresh()
+    assert breakers.limited() == frozenset()
+    open_it(fleet, breakers)
+
+
+def test_an_answer_of_the_store_that_comes_late_is_not_believed(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    open_it(fleet, breakers)
+    fleet.seconds += LIMITS.open_s + 1
+    fleet.board.meanwhile = lambda: breakers.grant("payment", 1)
+    breakers.refresh()
+    breakers.admit("payment", run())
 
 
 def test_every_transition_is_logged_by_who_made_it_and_by_who_learns_of_it(fleet: Fleet) -> None:
