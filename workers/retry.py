@@ -137,7 +137,7 @@ class Judge:
         policy, dependency = self.retries.of(run.key.step), DEPENDENCY.get(run.key.step)
         attempts = min(run.attempts, 4) if isinstance(error, Unavailable) else run.attempts
         wait = policy.wait(attempts, self.random, getattr(error, "retry_after_s", None))
-        if dependency is not None and not self.may_retry(dependency):
+        if dependency is not None and dependency not in self.limited and not self.may_retry(dependency):
             counts = False
             wait = max(wait, timedelta(seconds=policy.cap_s * (0.5 + self.random() / 2)))
         return Again(due_in=wait, keep_attempt=counts, unknown=_may_have_happened(error), reason=_told(error))

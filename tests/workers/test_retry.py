@@ -163,6 +163,13 @@ def test_beyond_the_budget_a_retry_waits_longer_at_no_cost() -> None:
     assert beyond.due_in >= timedelta(seconds=POLICY.cap_s / 2) > within.due_in
 
 
+def test_while_a_breaker_is_not_closed_no_budget_puts_its_runs_off_for_minutes() -> None:
+    outage: dict[str, Any] = {"may_retry": lambda _dependency: False, "limited": frozenset({"payment"})}
+    fate = judge(**outage).fate(Unavailable("refused"), tried(), NOON)
+    assert isinstance(fate, Again)
+    assert (fate.keep_attempt, fate.due_in < timedelta(seconds=POLICY.cap_s / 2)) == (False, True)
+
+
 def test_what_nobody_knows_of_any_more_may_have_happened() -> None:
     fate = judge().fate(KeyExpired("forgotten"), tried(), NOON)
     assert isinstance(fate, GiveUp)
