@@ -41,8 +41,15 @@ def _results(report: Path) -> dict[str, list[str]]:
     for case in ET.parse(report).getroot().iter("testcase") if report.exists() else ():
         kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
         name = case.get("name", "").partition("[")[0]
-        results[f"{case.get('file')}::{name}"].append(min(kinds, default="passed"))
+        results[f"{_path(case.get('classname', ''))}::{name}"].append(min(kinds, default="passed"))
     return results
+
+
+def _path(name: str) -> str:
+    """The file of `tests.chaos.test_matrix.TestThis`, which may have inherited the test from another file."""
+    parts = name.split(".")
+    last = max(place for place, part in enumerate(parts) if part.startswith("test"))
+    return "/".join(parts[: last + 1]) + ".py"
 
 
 def _outcome(row: Row, results: dict[str, list[str]], took_s: float) -> Outcome:

@@ -270,7 +270,7 @@ def starved(run: Run) -> None:
 
 @row("F12", "frozen exactly between decision and commit, past the lease", group=GROUP, level="N")
 def frozen_before_the_commit(run: Run) -> None:
-    run.arm("before_store_append:sleep(5)@6;times=1,before_stock_commit:sleep(5)@3;times=1", "worker-1")
+    run.arm("before_store_append:sleep(5)@2;times=1,before_stock_commit:sleep(5)@1;times=1", "worker-1")
     with run.load(40):
         run.await_fired(1)
         pid = run.shop.role("worker-1").pid

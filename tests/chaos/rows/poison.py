@@ -93,7 +93,13 @@ def kills_its_caller(run: Run) -> None:
     bring_back(run, guilty)
 
 
-@row("F53", "an order whose handler never returns", group=GROUP, errors=("dead letter", "stuck"), outage_s=60)
+@row(
+    "F53",
+    "an order whose handler never returns",
+    group=GROUP,
+    errors=("dead letter", "stuck", "Traceback"),
+    outage_s=60,
+)
 def never_returns(run: Run) -> None:
     orders, guilty = poisoned(run, "in_turn:hang")
     run.submit_these(orders)
