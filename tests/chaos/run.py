@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tests.chaos.load import Order, Submission, make_orders
 from tests.chaos.matrix import Row
 from tests.chaos.processes import Role, Supervisor
-from tests.chaos.shop import Shop
+from tests.chaos.shop import FIRED, Shop, fail_points
 from tests.faults import signals
 from tests.servers.simulator import await_that
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from tests.servers.rabbitmq import RabbitNode
 
-FIRED = "failpoints.log"
 PATIENCE_S = 90.0
 
 
@@ -114,12 +113,7 @@ class Run:
 
     def fail_points(self, plan: str) -> dict[str, str]:
         """The environment of a process that fails by plan."""
-        log = str(self.shop.folder / FIRED)
-        return {
-            "ORDERWRIGHT_TEST_MODE": "1",
-            "ORDERWRIGHT_FAILPOINTS": plan,
-            "ORDERWRIGHT_FAILPOINTS_LOG": log,
-        }
+        return fail_points(self.shop.folder, plan)
 
     def fired(self) -> int:
         """How often fail points have fired in this row."""

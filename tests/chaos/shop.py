@@ -29,6 +29,7 @@ from tests.servers.simulator import await_that
 if TYPE_CHECKING:
     from tests.faults.nursery import Child
 
+FIRED = "failpoints.log"
 WAREHOUSES = ("EAST", "WEST")
 ROLES = ("worker-1", "worker-2", "relay", "projector")
 BEHAVIOUR: dict[str, Any] = {
@@ -98,7 +99,7 @@ class Shop:
         self.simulator.arguments += ["--port", str(self._port())]
         self.command_line = CommandLine(self._base, self.folder)
         self.operator = Operator(self.command_line, self.observer)
-        if self.command_line.run("migrate", "up") != 0:
+        if self.command_line.begin("migrate", "up", **fail_points(self.folder, "none")).wait(60) != 0:
             pytest.fail((self.folder / "commands.log").read_text(encoding="utf-8")[-2000:])
         for name in self.plan.roles:
             self.add(name).start()
@@ -221,6 +222,12 @@ class Shop:
 
     def _port(self) -> int:
         return int((self.folder / "port").read_text(encoding="ascii"))
+
+
+def fail_points(folder: Path, plan: str) -> dict[str, str]:
+    """The environment of a process that fails by plan; with `none` it only notes which points it reaches."""
+    log = str(folder / FIRED)
+    return {"ORDERWRIGHT_TEST_MODE": "1", "ORDERWRIGHT_FAILPOINTS": plan, "ORDERWRIGHT_FAILPOINTS_LOG": log}
 
 
 def _port_of(url: str) -> int:
