@@ -1,7 +1,7 @@
 """A decision about one letter, before it is written; and what became of it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import uuid4
 
@@ -21,11 +21,20 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What was read before deciding: the orders of the letters, and how long the letters' own streams are."""
+    """What was read before deciding: the orders of the letters, and how long the letters' own streams are.
+
+    `unreadable` orders hold events that this version of the program does not know; the value says which.
+    """
 
     now: datetime
     orders: Mapping[str, Known]
     versions: Mapping[str, int]
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    def refusal(self, letter: Letter) -> str:
+        """Why nothing can be decided about a letter; empty if its order was read."""
+        why = self.unreadable.get(letter.run.order_id) if letter.run else None
+        return f"its order cannot be read: {why}" if why else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

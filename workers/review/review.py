@@ -13,7 +13,7 @@ from itertools import groupby
 from domain import process as processes
 from domain import steps
 from domain import stock as stocks
-from domain.errors import CommandRefused
+from domain.errors import CommandRefused, Poison
 from domain.messaging import Outbound, Publisher
 from domain.ports import RecordedEvent
 from domain.process import Policy
@@ -76,7 +76,8 @@ class Review:
 
     def advice(self, letter: Letter) -> str:
         """What to do about it, in plain words; empty if a retry is all there is to say."""
-        return advice(letter, self._look([letter]))
+        sight = self._look([letter])
+        return sight.refusal(letter) or advice(letter, sight)
 
     def foresee(self, ids: Sequence[int]) -> list[Foreseen]:
         """What a retry of these would do."""
@@ -179,7 +180,7 @@ class Review:
                 break
             found = self.letters.get(pending)
             sight = self._look(found)
-            plans = {letter.id: (letter, plan(letter, sight)) for letter in found}
+            plans = {letter.id: (letter, _refused(letter, sight) or plan(letter, sight)) for letter in found}
             pending = self._write(plans, person, outcomes)
         for letter_id in wanted:
             busy = letter_id in pending
@@ -219,15 +220,29 @@ class Review:
 
     def _look(self, found: Sequence[Letter]) -> Sight:
         orders = sorted({letter.run.order_id for letter in found if letter.run})
-        views = read_views(self.store, orders) if orders else []
+        views, unreadable = self._views(orders)
         known = {view.order_id: Known(view=view, wants=processes.react(view, self.policy)) for view in views}
         streams = {letter_stream(letter.id): 0 for letter in found}
         versions = {recorded.stream: recorded.version for recorded in self.store.read(streams)} if streams else {}
-        return Sight(now=self.store.now(), orders=known, versions=versions)
+        return Sight(now=self.store.now(), orders=known, versions=versions, unreadable=unreadable)
+
+    def _views(self, orders: Sequence[str]) -> tuple[list[processes.OrderView], dict[str, str]]:
+        """The orders, and why some cannot be read: those must not stand in the way of the others."""
+        try:
+            return (read_views(self.store, orders) if orders else []), {}
+        except Poison as error:
+            if len(orders) == 1:
+                return [], {orders[0]: str(error)}
+        parts = [self._views([order_id]) for order_id in orders]
+        return [view for views, _ in parts for view in views], {
+            key: why for _, some in parts for key, why in some.items()
+        }
 
     def _foreseen(self, letter: Letter, sight: Sight) -> Foreseen:
         if letter.run is None:
             return foresee_message(letter, self.messages)
+        if why := sight.refusal(letter):
+            return Foreseen(letter=letter.id, subject=str(letter.run), outlook=why, would_run=False)
         known = sight.orders[letter.run.order_id]
         needed = self._needed(known.view, letter.run)
         context = Context(now=sight.now, policy=self.policy, warehouses=self.warehouses, stock=self._stock(needed))
@@ -242,6 +257,11 @@ class Review:
             events = [recorded.event for recorded in some]
             loaded[stream] = (stocks.fold(events), len(events))
         return StockBook(loaded)
+
+
+def _refused(letter: Letter, sight: Sight) -> Plan | None:
+    why = sight.refusal(letter)
+    return Plan(refused=why) if why else None
 
 
 def _append(decision: Decision, live: Mapping[int, Plan]) -> list[int]:

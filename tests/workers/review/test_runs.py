@@ -6,7 +6,7 @@ from domain import outside
 from domain.errors import CommandRefused, OutcomeUnknown, Poison
 from domain.order import CancelReason
 from domain.process import StepDiscarded, StepRestored, StepRetried
-from domain.review import LetterState
+from domain.review import Filter, LetterState
 from tests.workers.review.conftest import ADA, only
 from tests.workers.shop import PostgresShop, drive
 from workers.handle import cancel
@@ -154,3 +154,23 @@ def test_what_a_retry_would_do_is_said_and_nothing_is_done(shop: PostgresShop, r
     assert "customer" not in foreseen.request
     assert (shop.names("o1"), shop.store.runs()) == before
     assert only(review).state is LetterState.OPEN
+
+
+def test_an_order_that_cannot_be_read_stands_in_nobodys_way(shop: PostgresShop, review: Review) -> None:
+    shop.place("o1", "o2")
+    shop.world.faults[outside.AssessRisk] = [Poison("nonsense")] * 2
+    shop.wake(shop.worker(), "o1", "o2")
+    drive(shop, lambda: len(shop.store.dead_letters()) == 2)
+    ids = {letter.run.order_id: letter.id for letter in review.page(Filter(())) if letter.run}
+    shop.store.sql(
+        "INSERT INTO events (stream, version, type, schema, data, meta) VALUES ('order-o2', 2, 'New', 1, '{}', '{}')"
+    )
+    why = "its order cannot be read: event type 'New' (schema 1) is unknown to this version"
+    assert {one.letter: one.would_run for one in review.foresee(list(ids.values()))} == {
+        ids["o1"]: True,
+        ids["o2"]: False,
+    }
+    assert review.advice(review.letter(ids["o2"])) == why
+    outcomes = {one.letter: one for one in review.retry(list(ids.values()), ADA)}
+    assert (outcomes[ids["o1"]].done, outcomes[ids["o2"]].words) == (True, why)
+    assert review.letter(ids["o2"]).state is LetterState.OPEN
