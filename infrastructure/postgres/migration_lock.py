@@ -56,7 +56,10 @@ def connect(dsn: str) -> Iterator[Connection]:
             raise Misconfigured(
                 f"The server is PostgreSQL {connection.info.server_version // 10_000}: Orderwright needs 14 or newer."
             )
-        yield connection
+        try:
+            yield connection
+        except psycopg.OperationalError as error:
+            raise StoreUnavailable(f"the database went away ({type(error).__name__})") from error
 
 
 def _open(dsn: str) -> Connection:

@@ -11,7 +11,7 @@ import pytest
 from domain.errors import Misconfigured, StoreUnavailable
 from infrastructure.embedded.waiting import wait_until
 from infrastructure.postgres import migrate
-from infrastructure.postgres.migration_lock import LOCK_KEY, MigrationsBusy
+from infrastructure.postgres.migration_lock import LOCK_KEY, MigrationsBusy, connect
 from tests.infrastructure.postgres.migrator import start_migrator
 
 GATE = 42  # an advisory lock at which a migration of a test waits until the test lets it through
@@ -226,3 +226,8 @@ def test_a_database_that_is_away_is_told_as_such(tmp_path: Path, folder: Path) -
 def test_an_unreadable_database_address_is_refused(folder: Path) -> None:
     with pytest.raises(Misconfigured, match="address cannot be read"):
         migrate.up("host=x nonsense", folder=folder)
+
+
+def test_a_database_that_goes_away_in_the_midst_of_a_check_is_told_as_such(database: str) -> None:
+    with pytest.raises(StoreUnavailable), connect(database) as connection:
+        connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
