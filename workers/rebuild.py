@@ -54,7 +54,7 @@ def rebuild(store: WantStore, policy: Policy, *, on_progress: Progress = lambda 
     """Insert every row that is missing; safe while everything runs, and safe to repeat."""
     orders = wanted = missing = 0
     for views in every_order(store, on_progress):
-        wants = [want for view in views for want in processes.react(view, policy)]
+        wants = [want for view in views for want in _to_be_listed(view, policy)]
         orders, wanted, missing = orders + len(views), wanted + len(wants), missing + store.want(wants)
     return Rebuilt(orders=orders, wanted=wanted, missing=missing)
 
@@ -108,6 +108,12 @@ def read_views(store: Reader, order_ids: Sequence[str]) -> list[OrderView]:
     return list(views.values())
 
 
+def _to_be_listed(view: OrderView, policy: Policy) -> list[Want]:
+    """What is wanted, except for dead runs that a person discarded: a new row would try them again."""
+    discarded = view.process.discarded
+    return [want for want in processes.react(view, policy) if want.key[1:] not in discarded]
+
+
 def _unmoved(
     views: Sequence[OrderView], policy: Policy, missing: Callable[[Iterable[RunKey]], Sequence[RunKey]]
 ) -> dict[str, Unmoved]:
@@ -116,7 +122,7 @@ def _unmoved(
         for view in views
         if processes.is_stuck(view, policy)
     }
-    wanted = [want.key for view in views for want in processes.react(view, policy)]
+    wanted = [want.key for view in views for want in _to_be_listed(view, policy)]
     for key in missing(wanted):
         why = f"{key} is wanted and not on the work list: run `orderwright work rebuild`"
         found.setdefault(key.order_id, Unmoved(order_id=key.order_id, why=why))

@@ -10,6 +10,7 @@ from domain.review import Filter, LetterState
 from tests.workers.review.conftest import ADA, only
 from tests.workers.shop import PostgresShop, drive
 from workers.handle import cancel
+from workers.rebuild import Rebuilt, rebuild
 from workers.review import Outcome, Review
 from workers.review.plan import Person
 
@@ -82,6 +83,16 @@ def test_a_discarded_run_waits_until_it_is_restored(shop: PostgresShop, review: 
     assert events(shop, StepRestored) == [("risk", "bob", "not so fast")]
     assert [row.state for row in shop.store.runs()] == ["dead"]
     assert review.retry([letter.id], ADA)[0].done
+    drive(shop, lambda: shop.closed("o1"))
+
+
+def test_a_rebuild_of_the_work_list_does_not_try_what_was_discarded(shop: PostgresShop, review: Review) -> None:
+    dead_order(shop)
+    review.discard([only(review).id], ADA)
+    shop.store.sql("DELETE FROM step_runs")
+    assert rebuild(shop.store, shop.policy) == Rebuilt(orders=1, wanted=0, missing=0)
+    review.restore([only(review, "state=discarded").id], ADA)
+    review.retry([only(review).id], ADA)
     drive(shop, lambda: shop.closed("o1"))
 
 
