@@ -1,6 +1,5 @@
 """`orderwright breakers`: which outside services are called now, and deciding about it."""
 
-import getpass
 import re
 from dataclasses import asdict
 from datetime import timedelta
@@ -11,6 +10,7 @@ import typer
 from workers.cli.app import group
 from workers.cli.command import Cli, command
 from workers.cli.failures import Usage
+from workers.cli.person import person
 
 if TYPE_CHECKING:
     from domain.breaker import State
@@ -78,7 +78,7 @@ def _force(cli: Cli, name: str, to: "State | None", reason: str, lasting: str | 
         raise Usage("--reason: say why")
     duration = _duration(lasting) if lasting else None
     with cli.runtime() as runtime:
-        changes = runtime.breaker_control().force(name, to, lasting=duration, who=_person(), why=reason.strip())
+        changes = runtime.breaker_control().force(name, to, lasting=duration, who=person(), why=reason.strip())
     if not changes:
         cli.say(f"{name}: it decides by itself already")
     elif to is None:
@@ -105,11 +105,3 @@ def _in_words(view: "BreakerView") -> dict[str, Any]:
 
 def _state(state: "State") -> str:
     return state.value.replace("_", "-")
-
-
-def _person() -> str:
-    """Whoever is logged in: the record says who it was."""
-    try:
-        return f"cli:{getpass.getuser()}"
-    except (OSError, KeyError):
-        return "cli"
