@@ -56,6 +56,13 @@ proven(
     f"{MISBEHAVIOR}::test_a_well_formed_decline_is_an_answer_under_either_status",
 )
 proven(
+    "F75",
+    "the gateway knows the key with another amount",
+    "tests/infrastructure/gateways/test_http_contract.py::test_a_key_used_for_another_amount_is_refused_as_poison",
+    "tests/infrastructure/gateways/test_asking_only.py::test_a_key_that_is_known_for_something_else_is_an_incident",
+    level="N",
+)
+proven(
     "F98",
     "the embedded server is orphaned, its pid is taken by somebody else",
     f"{LIFE}::test_a_server_whose_owner_was_killed_is_adopted",
