@@ -169,7 +169,14 @@ def a_long_reader(run: Run) -> None:
         run.await_closed(0.8)
 
 
-@row("F33", "VACUUM FULL and a new index under load", group=GROUP, level="N", outage_s=30)
+@row(
+    "F33",
+    "VACUUM FULL and a new index under load",
+    group=GROUP,
+    level="N",
+    errors=("deadlock detected", "lock timeout"),
+    outage_s=30,
+)
 def rebuilt_under_load(run: Run) -> None:
     with run.load(200, seconds=8), run.shop.cluster.ask() as connection:
         run.await_begun(10)

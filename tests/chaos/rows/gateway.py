@@ -248,7 +248,7 @@ def retried_in_an_outage(run: Run) -> None:
     orders = run.make(30)
     run.arm("in_turn:raise")
     run.submit_these(orders)
-    await_that(lambda: len(run.ask(DEAD)) >= len(orders), within_s=60)
+    await_that(lambda: len(run.ask(DEAD)) >= len(orders), within_s=180)
     run.arm("none")
     run.shop.behave(faults_of=of_payment(error_before=1.0))
     before = calls(run, *PAYMENT)
