@@ -187,20 +187,23 @@ def evolve(order: Order, event: OrderEvent) -> Order:  # noqa: C901, PLR0911, PL
         case CancellationRefused():
             return replace(order, cancelling=None)
         case LinesCancelled():
-            fewer = replace(
-                order,
-                cancelling=None,
-                cancel_reason=event.reason,
-                cancelled=order.cancelled + event.units,
-                cancellations=order.cancellations + 1,
-                assignments=tuple(a for a in order.assignments if a.fulfillment_id not in event.stood_down),
-                backorders=(),
-            )
-            return _counted(fewer)
+            return _counted(_without(order, event))
         case OrderClosed():
             return replace(order, closed=event.outcome)
         case _:
             assert_never(event)
+
+
+def _without(order: Order, event: LinesCancelled) -> Order:
+    return replace(
+        order,
+        cancelling=None,
+        cancel_reason=event.reason,
+        cancelled=order.cancelled + event.units,
+        cancellations=order.cancellations + 1,
+        assignments=tuple(a for a in order.assignments if a.fulfillment_id not in event.stood_down),
+        backorders=(),
+    )
 
 
 def _place(placed: OrderPlaced, order: Order) -> Sequence[OrderEvent]:

@@ -162,18 +162,8 @@ def evolve(payment: Payment, event: PaymentEvent) -> Payment:  # noqa: C901, PLR
             return replace(payment, lapsed=True)
         case AuthorizationDeclined():
             return replace(payment, open=None, declined=event.kind)
-        case CaptureStarted(key=key, ordinal=ordinal, amount=amount, fulfillment_id=fulfillment_id, at=at):
-            operation = OpenOperation(
-                operation="capture",
-                key=key,
-                ordinal=ordinal,
-                amount=amount,
-                fulfillment_id=fulfillment_id,
-                started_at=at,
-            )
-            failed = {key: code for key, code in payment.capture_failed.items() if key != fulfillment_id}
-            captures = {**payment.captures, fulfillment_id: ordinal}
-            return replace(payment, open=operation, captures=captures, capture_failed=failed)
+        case CaptureStarted():
+            return _capturing(payment, event)
         case Captured():
             return replace(payment, open=None, captured={**payment.captured, event.fulfillment_id: event.amount})
         case CaptureFailed():
@@ -192,6 +182,20 @@ def evolve(payment: Payment, event: PaymentEvent) -> Payment:  # noqa: C901, PLR
             return replace(payment, open=replace(payment.open, unknown=True) if payment.open else None)
         case _:
             assert_never(event)
+
+
+def _capturing(payment: Payment, event: CaptureStarted) -> Payment:
+    operation = OpenOperation(
+        operation="capture",
+        key=event.key,
+        ordinal=event.ordinal,
+        amount=event.amount,
+        fulfillment_id=event.fulfillment_id,
+        started_at=event.at,
+    )
+    failed = {parcel: code for parcel, code in payment.capture_failed.items() if parcel != event.fulfillment_id}
+    captures = {**payment.captures, event.fulfillment_id: event.ordinal}
+    return replace(payment, open=operation, captures=captures, capture_failed=failed)
 
 
 def _authorized(payment: Payment, event: Authorized) -> Payment:
