@@ -24,6 +24,7 @@ from domain.errors import (
 from domain.work import DEPENDENCY, Run, Step
 
 CRASHES = 5
+BEYOND_S = 20.0  # what is beyond the budget waits for about so long; a breaker will have opened by then if it must
 REASON_LIMIT = 500
 LONGEST_FLOOR_S = 86_400.0
 SHORTEST_S = 0.05
@@ -139,7 +140,7 @@ class Judge:
         wait = policy.wait(attempts, self.random, getattr(error, "retry_after_s", None))
         if dependency is not None and dependency not in self.limited and not self.may_retry(dependency):
             counts = False
-            wait = max(wait, timedelta(seconds=policy.cap_s * (0.5 + self.random() / 2)))
+            wait = max(wait, timedelta(seconds=min(policy.cap_s, BEYOND_S) * (0.5 + self.random() / 2)))
         return Again(due_in=wait, keep_attempt=counts, unknown=_may_have_happened(error), reason=_told(error))
 
 
