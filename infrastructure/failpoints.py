@@ -14,9 +14,10 @@ set; anywhere else the variable means nothing. It is a list of rules with commas
     hang            this thread never comes back        (none)      every time
     drop-response   the answer is lost on its way
     dup             every message twice                 ;times=2    at most so often in one process
-    reorder(N)      messages wait in a pool of N        ;seed=7
+    reorder(N)      every other message waits, N at most, and is mixed with those that come later
+    lose            messages vanish, as if they had been sent                       ;seed=7
 
-`dup` and `reorder` are for points that messages pass (`passing`); what waits in a pool when its process dies is lost, which a wake-up
+`dup`, `reorder` and `lose` are for points that messages pass (`passing`); what waits when its process ends is lost, which a wake-up
 may be. With ORDERWRIGHT_FAILPOINTS_LOG every point that is reached, and every rule that fires, leaves a line in that file before anything
 happens, so a test knows how often it has struck, whatever died.
 """
@@ -97,7 +98,7 @@ POINTS: Mapping[str, str] = {
 _RULE = re.compile(
     r"(?P<point>[a-z_]+):(?P<action>[a-z-]+)(?:\((?P<argument>[\d.]+)\))?(?:@(?P<when>[^;,]+))?(?P<options>(?:;\w+=\d+)*)"
 )
-_ACTIONS = frozenset({"kill", "raise", "sleep", "spin", "hang", "drop-response", "dup", "reorder"})
+_ACTIONS = frozenset({"kill", "raise", "sleep", "spin", "hang", "drop-response", "dup", "reorder", "lose"})
 
 
 class InjectedFault(Exception):
@@ -141,6 +142,8 @@ class Plan:
         for rule in self._struck(point, ""):
             if rule.action == "dup":
                 passed += passed
+            elif rule.action == "lose":
+                passed = []
             elif rule.action == "reorder":
                 passed = self._mix(passed, int(rule.argument), self._chances[self._rules.index(rule)])
             else:
@@ -151,8 +154,9 @@ class Plan:
         with self._lock:
             pool: list[T] = [*self._pool, *messages]
             chance.shuffle(pool)
-            self._pool = list(pool[:size])
-            return pool[size:]
+            kept = min(size, len(pool) // 2)
+            self._pool = list(pool[:kept])
+            return pool[kept:]
 
     def _struck(self, point: str, key: str) -> list[Rule]:
         with self._lock:

@@ -93,8 +93,10 @@ def test_messages_pass_unchanged_doubled_or_out_of_order() -> None:
     assert passing("before_publish", [1, 2]) == [1, 2, 1, 2]
     plan("before_publish:reorder(10)")
     passed = [one for start in range(0, 100, 5) for one in passing("before_publish", range(start, start + 5))]
-    assert len(passed) == 90
+    assert 90 <= len(passed) <= 99
     assert passed != sorted(passed)
+    plan("before_publish:lose")
+    assert passing("before_publish", [1, 2]) == []
 
 
 @pytest.mark.parametrize(
