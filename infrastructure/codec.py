@@ -49,7 +49,7 @@ def encode(event: object) -> tuple[str, int, bytes]:
         data = _WRITE[kind](event)
         same = _READ[name](data, strict=True) == event
     except (ValueError, UnicodeError, RecursionError) as error:
-        raise Poison(f"{name} cannot be stored ({type(error).__name__})") from error
+        raise Poison(f"{name} cannot be stored ({type(error).__name__})") from None  # its text repeats the content
     if not same:
         raise Poison(f"{name} would not be read back as it was written")
     if _NUL in data and _has_nul(orjson.loads(data)):
@@ -74,7 +74,7 @@ def decode(name: str, schema: int, data: bytes | str) -> Any:  # noqa: ANN401 - 
         return read(data, strict=True)
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
-        raise Poison(f"stored {name} is damaged: {problems}") from error
+        raise Poison(f"stored {name} is damaged: {problems}") from None  # as above
 
 
 def event_schemas() -> dict[str, dict[str, Any]]:

@@ -183,7 +183,8 @@ def translated() -> Iterator[None]:
     except _COLLISIONS as error:
         raise Collision(f"another transaction was in the way ({type(error).__name__})") from error
     except (pg.DataError, pg.IntegrityError, pg.ProgramLimitExceeded) as error:
-        raise Poison(f"the database will never take this ({type(error).__name__})") from error
+        # without its text, which may repeat the row
+        raise Poison(f"the database will never take this ({type(error).__name__})") from None
     except (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError, PoolTimeout) as error:
         raise StoreUnavailable(f"the database did not answer ({type(error).__name__})") from error
 

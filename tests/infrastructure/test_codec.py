@@ -1,6 +1,7 @@
 """Events to JSON and back; the stored form of every event that was ever written, kept for ever."""
 
 import json
+import traceback
 from dataclasses import fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,11 @@ GOLDEN = Path(__file__).parent / "golden_events.json"
 
 def golden() -> dict[str, Any]:
     return dict(json.loads(GOLDEN.read_text(encoding="utf-8")))
+
+
+def as_logged(error: Exception) -> str:
+    """With every error behind it, and without the lines of source code."""
+    return "".join(line for line in traceback.format_exception(error) if not line.startswith("  File"))
 
 
 @pytest.mark.parametrize("name", sorted(EVENT_TYPES))
@@ -60,7 +66,7 @@ def test_a_step_that_failed_before_unknown_outcomes_were_told_failed_for_sure() 
 def test_a_damaged_event_is_refused_without_repeating_it(damage: str) -> None:
     with pytest.raises(Poison) as refused:
         decode("OrderClosed", SCHEMA, damage)
-    assert "evaporated" not in str(refused.value)
+    assert "evaporated" not in as_logged(refused.value)
 
 
 @pytest.mark.parametrize("note", ["a\0b", "\ud800"])
@@ -74,9 +80,10 @@ def test_the_letters_of_an_escaped_nul_are_only_letters() -> None:
     assert decode("OrderPlaced", SCHEMA, encode(placed)[2]) == placed
 
 
-def test_what_would_come_back_as_something_else_is_refused() -> None:
-    with pytest.raises(Poison):
+def test_what_would_come_back_as_something_else_is_refused_without_repeating_it() -> None:
+    with pytest.raises(Poison) as refused:
         encode(orders.OrderClosed(outcome="evaporated", at=datetime(2026, 1, 1, tzinfo=UTC)))  # type: ignore[arg-type]
+    assert "evaporated" not in as_logged(refused.value)
 
 
 def test_only_events_can_be_stored() -> None:

@@ -1,5 +1,6 @@
 """What a database does to us on its own account is an outage, whatever psycopg calls it: it is waited out, not taken for a defect."""
 
+import traceback
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -7,7 +8,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from domain.errors import Misconfigured, StoreUnavailable
+from domain.errors import Misconfigured, Poison, StoreUnavailable
 from infrastructure.embedded.waiting import wait_until
 from infrastructure.postgres.database import Connection, Database, readable
 
@@ -44,6 +45,13 @@ def is_gone(dsn: str, pid: int) -> bool:
 def test_a_server_that_takes_no_writes_for_a_while_is_an_outage(database: str) -> None:
     with pytest.raises(StoreUnavailable), connected(database, default_transaction_read_only="on") as connection:
         connection.execute("INSERT INTO commands (id) VALUES ('a')")
+
+
+def test_what_the_database_refuses_is_not_repeated(database: str) -> None:
+    values = "text", '{"name": "Ada"'
+    with closing(Database(database)) as store, pytest.raises(Poison) as refused, store.connection() as connection:
+        connection.execute("SELECT %s::text, %s::jsonb", values)
+    assert "Ada" not in "".join(traceback.format_exception(refused.value))
 
 
 def test_a_dsn_that_cannot_be_read_is_refused_without_repeating_its_password() -> None:
