@@ -64,6 +64,14 @@ class Role:
             self.more = more
             self.start()
 
+    def ensure(self) -> bool:
+        """Start it if it does not run; True if that was so. Two that ensure at once start one."""
+        with self.lock:
+            if self.is_running():
+                return False
+            self.start()
+            return True
+
     def is_running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 

@@ -158,8 +158,7 @@ class Run:
         for role in self._armed:
             role.restart(**self.fail_points("none"))
         for role in [*shop.roles, shop.simulator]:
-            if not role.is_running():
-                role.start()
+            role.ensure()
         shop.behave(**shop.behaviour)
         shop.history.mark("calm", datetime.now(UTC).isoformat())
         if restarts := self.supervisor.restarts - self._restarts:

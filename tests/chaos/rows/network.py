@@ -75,6 +75,7 @@ def slow(run: Run) -> None:
 
 @row("F66b", "the way to the gateway is silent", group=GROUP)
 def silent_gateway(run: Run) -> None:
+    run.shop.role("worker-2").kill()
     with run.load(40):
         run.await_begun(1)
         run.shop.proxies["gateway"].blackhole()
@@ -86,6 +87,7 @@ def silent_gateway(run: Run) -> None:
 @row("F71b", "answers of the gateway are cut off", group=GROUP)
 def cut_gateway(run: Run) -> None:
     proxy = run.shop.proxies["gateway"]
+    run.shop.role("worker-2").kill()
     with run.load(40, seconds=2):
         for _ in range(10):
             before = proxy.cut
