@@ -236,7 +236,8 @@ def ten_times(run: Run) -> None:
 
 @row("F60", "a relay takes longer to publish than anybody waits", group="pgmq", level="N")
 def slow_relay(run: Run) -> None:
-    run.arm("after_wake_before_publish:sleep(4)@20%", "relay")
+    run.shop.behave(faults={"error_before": 0.3})
+    run.arm("after_wake_before_publish:sleep(4);times=2", "relay")
     run.submit(60)
     run.await_closed(1, within_s=60)
 
