@@ -22,7 +22,7 @@ SETTINGS = {
     "ORDERWRIGHT_SWEEP_S": "0.2",
     "ORDERWRIGHT_LOG_FORMAT": "json",
 }
-DEADLY = {"ORDERWRIGHT_TEST_MODE": "1", "ORDERWRIGHT_FAILPOINTS": "after_call_before_commit:kill@18"}
+DEADLY = {"ORDERWRIGHT_TEST_MODE": "1", "ORDERWRIGHT_FAILPOINTS": "after_call_before_commit:kill@28"}
 OTHERS = ",".join(sorted({step.value for step in Step} - {"capture"}))
 REST = ["worker", "--steps", OTHERS]
 
