@@ -17,10 +17,14 @@ WITH alive AS (
 SELECT alive.id, kept.epoch FROM alive LEFT JOIN kept ON true
 
 -- A transaction that is left open under a guard must not outlive the lease: then the server ends it. It knows the time that is left.
+-- Whoever is frozen in the midst of a statement is not idle: for that there is a time-out from PostgreSQL 17 on, with some time to spare.
 -- name: guard
 SELECT set_config(
-    'idle_in_transaction_session_timeout',
-    greatest(1000, extract(epoch FROM l.expires_at - clock_timestamp()) * 1000)::integer::text, true)
+        'idle_in_transaction_session_timeout',
+        greatest(1000, extract(epoch FROM l.expires_at - clock_timestamp()) * 1000)::integer::text, true),
+    CASE WHEN current_setting('server_version_num')::integer >= 170000 THEN set_config(
+        'transaction_timeout',
+        (20000 + greatest(1000, extract(epoch FROM l.expires_at - clock_timestamp()) * 1000))::integer::text, true) END
 FROM leases l
 WHERE l.name = %(name)s AND l.epoch = %(epoch)s AND l.expires_at > clock_timestamp()
 FOR KEY SHARE

@@ -135,3 +135,18 @@ def test_a_holder_that_leaves_no_trace_was_deleted(database: str, table: Postgre
     with psycopg.connect(database) as observer:
         assert observer.execute("SELECT count(*) FROM holders").fetchone() == (0,)
         assert eventually(lambda: observer.execute(BEACONS).fetchall() == [])
+
+
+def test_a_guarded_transaction_ends_even_if_its_holder_is_frozen_in_the_midst_of_a_statement(
+    database: str, table: PostgresLeases
+) -> None:
+    grant = take(table, table.enter("first", TIME))
+    with closing(connect(database, application="test")) as connection, connection.transaction():
+        if connection.info.server_version < 170_000:
+            pytest.skip("the server has no time-out for transactions")
+        table.guard(connection, grant)
+        shown = connection.execute(
+            "SELECT setting::integer FROM pg_settings WHERE name = 'transaction_timeout'"
+        ).fetchone()
+        assert shown is not None
+        assert TIME.total_seconds() < shown[0] / 1000 <= TIME.total_seconds() + 20
