@@ -7,15 +7,17 @@ under a lease that goes on being renewed. What such a process leaves behind is t
 """
 
 import random
+import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import asdict
 
 import structlog
 
-from domain.errors import StoreUnavailable
+from domain.errors import OrderwrightError, StoreUnavailable
 from workers.announce import Announce
 from workers.breaking import AllClosed, Breakers
 from workers.calls import CallThreads, World
@@ -31,7 +33,7 @@ log = structlog.get_logger()
 WATCH_S = 1.0
 
 
-class Stuck(Exception):
+class Stuck(OrderwrightError):
     """A round of the conductor did not end in time."""
 
 
@@ -98,7 +100,7 @@ class StepWorker:
         self._start(self.holding.keep, "lease")
         try:
             while not self._stop.wait(WATCH_S):
-                self._watch()
+                self._watch(conductor)
             return self._over.result(timeout=max(0.0, self._stop_by - time.monotonic()))
         except TimeoutError:
             runs = len(self.conductor.desk)
@@ -135,10 +137,12 @@ class StepWorker:
                 self._over.set_exception(error if isinstance(error, Exception) else ThreadDied(repr(error)))
         self.stop()
 
-    def _watch(self) -> None:
+    def _watch(self, conductor: threading.Thread) -> None:
         silent_s = time.monotonic() - self.conductor.alive_at
         if silent_s > self._settings.stuck_after.total_seconds():
-            raise Stuck(f"the worker has been stuck for {silent_s:.0f} s")
+            frame = sys._current_frames().get(conductor.ident or 0)  # noqa: SLF001 - the only way to say where it is
+            log.error("a round does not end", exception="".join(traceback.format_stack(frame)))
+            raise Stuck(f"the worker has been stuck for {silent_s:.0f} s; the log says where")
 
     def _work(self) -> bool:
         failures = 0

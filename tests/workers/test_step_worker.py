@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from domain import outside
 from domain.errors import OutcomeUnknown, Poison, Transient, Unavailable
@@ -383,7 +384,8 @@ def test_an_error_that_nobody_expected_ends_the_process_and_not_a_thread(shop: P
 
 @pytest.mark.parametrize("thread", ["lease", "call"])
 def test_a_thread_that_ends_by_an_error_ends_the_worker(shop: PostgresShop, thread: str) -> None:
-    worker = shop.worker(threads=1, lease=timedelta(milliseconds=300))
+    often = timedelta(milliseconds=300)  # the lease is renewed soon, or kept however slow we are
+    worker = shop.worker(threads=1, lease=often if thread == "lease" else timedelta(minutes=1))
 
     def die(*_: object, **__: object) -> bool:
         raise SystemExit("in a thread")
@@ -398,12 +400,14 @@ def test_a_thread_that_ends_by_an_error_ends_the_worker(shop: PostgresShop, thre
         worker.run()
 
 
-def test_a_round_that_does_not_end_ends_the_worker(shop: PostgresShop) -> None:
+def test_a_round_that_does_not_end_ends_the_worker_and_says_where_it_was(shop: PostgresShop) -> None:
     go_on = threading.Event()
     shop.store.faults.silence["claim"] = go_on
     worker = shop.worker(stuck_after=timedelta(milliseconds=100))
     shop.wake(worker, "o1")
-    with pytest.raises(Stuck):
+    with capture_logs() as logs, pytest.raises(Stuck):
         worker.run()
     go_on.set()
+    (told,) = [entry for entry in logs if entry["event"] == "a round does not end"]
+    assert "conductor.py" in told["exception"]
     wait_until(lambda: not any(thread.name == "conductor" for thread in threading.enumerate()))

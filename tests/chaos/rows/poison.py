@@ -97,7 +97,7 @@ def kills_its_caller(run: Run) -> None:
     "F53",
     "an order whose handler never returns",
     group=GROUP,
-    errors=("dead letter", "stuck", "Traceback"),
+    errors=("dead letter", "stuck", "a round does not end"),
     outage_s=60,
 )
 def never_returns(run: Run) -> None:
