@@ -3,6 +3,9 @@
 A frame is acknowledged once the claim of its orders has committed; from then on the rows remember the work. Steps whose dependency
 has all the room that it may have, or whose breaker is not closed, are left out: the rows wait. Of a limited dependency so many
 runs are claimed as the fleet grants, the oldest first. Suspects are another matter (`workers.suspects`).
+
+A frame that finds no room for a while is let go: its rows remember, and the relay announces them again. Kept longer, a broker
+without an end to its patience (pgmq) would give it out again and again, and take it for one that kills its consumers.
 """
 
 from collections import Counter, deque
@@ -22,6 +25,7 @@ from workers.worker_settings import Counters, WorkerSettings
 
 ASK_AGAIN_S = 0.1
 ASK_IDLE_S = 1.0
+KEEP_FRAMES_S = 10.0
 
 
 class Claims:
@@ -33,7 +37,7 @@ class Claims:
         self._desk = desk
         self._counters = counters
         self._suspects = Suspects(tools, settings, desk)
-        self._pending: deque[WakeUp] = deque()
+        self._pending: deque[tuple[float, WakeUp]] = deque()  # with the time of arrival
         self._short: set[str] = set()  # dependencies for which there was no room
         self._ask_at: dict[str, float] = {}
         self._turns: Counter[str] = Counter()
@@ -41,7 +45,7 @@ class Claims:
 
     def woken(self, frame: WakeUp) -> None:
         """Claim for its orders as soon as there is room."""
-        self._pending.append(frame)
+        self._pending.append((self._tools.clock(), frame))
 
     def is_hungry(self) -> bool:
         """There is something to claim, and room for it."""
@@ -51,6 +55,7 @@ class Claims:
 
     def look(self) -> None:
         """Take on what there is room for. Raises `StoreUnavailable`."""
+        self._let_go()
         if self._suspects.look(self._open_steps()):
             return
         self._sweep()  # before new work, so that a backlog cannot keep retries and timers waiting
@@ -83,17 +88,24 @@ class Claims:
         self._short |= full
         return sorted(without(self._settings.steps, self._tools.breakers.limited() | full))
 
+    def _let_go(self) -> None:
+        """Acknowledge the frames that have waited too long for room."""
+        if self.is_hungry():
+            return
+        while self._pending and self._tools.clock() - self._pending[0][0] > KEEP_FRAMES_S:
+            self._pending.popleft()[1].settle()
+
     def _claim_woken(self) -> None:
         """Claim the due runs of the orders that we were woken for, then acknowledge the frames."""
-        frames: list[WakeUp] = []
+        frames: list[tuple[float, WakeUp]] = []
         room = min(self._room().free, self._settings.batch)
         while self._pending and room > 0:
             frame = self._pending.popleft()
             frames.append(frame)
-            room -= len(frame.orders)
+            room -= len(frame[1].orders)
         if not frames:
             return
-        orders = list(dict.fromkeys(order_id for frame in frames for order_id in frame.orders))
+        orders = list(dict.fromkeys(order_id for _, frame in frames for order_id in frame.orders))
         reach("before_claim")
         try:
             self._begin(lambda: self._tools.store.claim(orders, self._open_steps(), self._tools.holding.current))
@@ -101,7 +113,7 @@ class Claims:
             self._pending.extendleft(reversed(frames))
             raise
         reach("after_claim_before_ack")
-        for frame in frames:
+        for _, frame in frames:
             frame.settle()
         reach("after_ack")
 

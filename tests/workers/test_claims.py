@@ -12,7 +12,7 @@ from workers.breaking import AllClosed
 from workers.claims import ASK_AGAIN_S, Claims
 from workers.desk import Desk
 from workers.holding import Holding
-from workers.mailbox import Mailbox
+from workers.mailbox import Mailbox, WakeUp
 from workers.tools import Tools
 from workers.turns import Call
 from workers.worker_settings import Counters, WorkerSettings
@@ -49,7 +49,7 @@ class NoCalls:
 class Worker:
     """Claims on a store of its own, one look a tenth of a second."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, in_flight: int = 1000) -> None:
         self.seconds = 0.0
         self.store = MemoryStore(Clock())
         self.desk = Desk()
@@ -65,7 +65,7 @@ class Worker:
             breakers=self.breakers,
             clock=lambda: self.seconds,
         )
-        self.claims = Claims(tools, WorkerSettings(name="w"), self.desk, Counters())
+        self.claims = Claims(tools, WorkerSettings(name="w", in_flight=in_flight), self.desk, Counters())
 
     def want(self, step: Step, count: int) -> None:
         self.store.want([Want(RunKey(f"{step}-{number:03}", step)) for number in range(count)])
@@ -107,3 +107,18 @@ def test_no_more_is_claimed_of_a_limited_dependency_than_was_granted(worker: Wor
     worker.want(Step.LABEL, 1)
     worker.look(3)
     assert set(worker.look(30)) <= {"label"}
+
+
+def test_a_frame_that_finds_no_room_for_long_is_let_go_and_its_runs_stay() -> None:
+    small, settled = Worker(in_flight=2), list[str]()
+    small.want(Step.LABEL, 10)
+    while small.claims._room().free > 0:
+        small.look(1)
+    held = len(small.desk)
+    small.want(Step.RISK, 1)
+    small.claims.woken(WakeUp(["risk-000"], lambda: settled.append("acknowledged")))
+    small.look(90)
+    assert settled == []
+    small.look(20)
+    assert (settled, len(small.desk)) == (["acknowledged"], held)
+    assert [run.state for run in small.store.runs("risk-000")] == ["ready"]
