@@ -100,9 +100,8 @@ class Claims:
         frames: list[tuple[float, WakeUp]] = []
         room = min(self._room().free, self._settings.batch)
         while self._pending and room > 0:
-            frame = self._pending.popleft()
-            frames.append(frame)
-            room -= len(frame[1].orders)
+            frames.append(self._pending.popleft())
+            room -= len(frames[-1][1].orders)
         if not frames:
             return
         orders = list(dict.fromkeys(order_id for _, frame in frames for order_id in frame.orders))
