@@ -16,8 +16,8 @@ MUTANTS: tuple[Mutant, ...] = (
         *("M1", "frames are acknowledged before the claim", "killed_after_wake_up", "K8 K18 K34 K35"),
         Edit(
             "workers/claims.py",
-            "        self._pending.append(frame)",
-            "        self._pending.append(frame)\n        frame.settle()",
+            "        self._pending.append((self._tools.clock(), frame))",
+            "        self._pending.append((self._tools.clock(), frame))\n        frame.settle()",
         ),
     ),
     _mutant(
