@@ -17,6 +17,7 @@ import structlog
 from psycopg.conninfo import make_conninfo
 
 from domain.errors import Misconfigured, StoreUnavailable, Transient
+from infrastructure.postgres.database import readable
 
 log = structlog.get_logger()
 
@@ -66,10 +67,8 @@ def _open(dsn: str) -> Connection:
     try:
         name = f"orderwright migrate on {socket.gethostname()} pid {os.getpid()}"
         deadlines = make_conninfo("connect_timeout=3 tcp_user_timeout=5000", application_name=name)
-        parameters = make_conninfo(deadlines, **psycopg.conninfo.conninfo_to_dict(dsn))
+        parameters = make_conninfo(deadlines, **psycopg.conninfo.conninfo_to_dict(readable(dsn)))
         return psycopg.connect(parameters, autocommit=True, prepare_threshold=None)
-    except psycopg.ProgrammingError as error:
-        raise Misconfigured(f"The database address cannot be read: {error}.") from error
     except psycopg.OperationalError as error:
         raise StoreUnavailable(f"the database does not answer: {error}") from error
 

@@ -224,7 +224,7 @@ def test_a_database_that_is_away_is_told_as_such(tmp_path: Path, folder: Path) -
 
 
 def test_an_unreadable_database_address_is_refused(folder: Path) -> None:
-    with pytest.raises(Misconfigured, match="address cannot be read"):
+    with pytest.raises(Misconfigured, match="cannot be read"):
         migrate.up("host=x nonsense", folder=folder)
 
 
