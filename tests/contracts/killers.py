@@ -14,7 +14,7 @@ from domain.messaging import Inbound, Outbound
 from infrastructure.embedded.waiting import wait_until
 from infrastructure.messaging.broker import Broker, connect
 from infrastructure.messaging.settings import BrokerSettings
-from tests.contracts.broker import PATIENCE_S, Inbox, consuming
+from tests.contracts.inbox import PATIENCE_S, Inbox, consuming
 
 INNOCENTS = 30
 GIVE_UP_AFTER = 5

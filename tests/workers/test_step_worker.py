@@ -1,12 +1,10 @@
 """The step worker: from acceptance to close, and through everything that is lost, late, doubled or gone on the way."""
 
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from structlog.testing import capture_logs
 
 from domain import outside
 from domain.errors import OutcomeUnknown, Poison, Transient, Unavailable
@@ -17,9 +15,7 @@ from tests.workers.faulty import AFTER, BEFORE
 from tests.workers.shop import PostgresShop, drive, hasten, round_of, rounds_until, wait_until, working
 from workers import handle
 from workers.conductor import CONFLICTS
-from workers.mailbox import WakeUp
 from workers.retry import RetryPolicy
-from workers.step_worker import Stuck, ThreadDied
 
 ALL_CALLS = ["append", "claim", "claim_due", "transaction", "disown", "register"]
 
@@ -369,45 +365,3 @@ def test_steps_that_the_worker_does_not_serve_are_announced_to_others(shop: Post
         round_of(goods)
     assert money.counters.runs > 0
     assert goods.counters.runs > 0
-
-
-def test_an_error_that_nobody_expected_ends_the_process_and_not_a_thread(shop: PostgresShop) -> None:
-    worker = shop.worker()
-
-    def broken() -> None:
-        raise ZeroDivisionError
-
-    worker.mailbox.put(WakeUp(["o1"], broken))
-    with pytest.raises(ZeroDivisionError):
-        worker.run()
-
-
-@pytest.mark.parametrize("thread", ["lease", "call"])
-def test_a_thread_that_ends_by_an_error_ends_the_worker(shop: PostgresShop, thread: str) -> None:
-    often = timedelta(milliseconds=300)  # the lease is renewed soon, or kept however slow we are
-    worker = shop.worker(threads=1, lease=often if thread == "lease" else timedelta(minutes=1))
-
-    def die(*_: object, **__: object) -> bool:
-        raise SystemExit("in a thread")
-
-    shop.place("o1")
-    if thread == "lease":
-        worker.holding.renew = die  # type: ignore[method-assign,assignment]
-    else:
-        shop.world.call = die  # type: ignore[method-assign,assignment]
-    shop.wake(worker, "o1")
-    with pytest.raises(ThreadDied):
-        worker.run()
-
-
-def test_a_round_that_does_not_end_ends_the_worker_and_says_where_it_was(shop: PostgresShop) -> None:
-    go_on = threading.Event()
-    shop.store.faults.silence["claim"] = go_on
-    worker = shop.worker(stuck_after=timedelta(milliseconds=100))
-    shop.wake(worker, "o1")
-    with capture_logs() as logs, pytest.raises(Stuck):
-        worker.run()
-    go_on.set()
-    (told,) = [entry for entry in logs if entry["event"] == "a round does not end"]
-    assert "conductor.py" in told["exception"]
-    wait_until(lambda: not any(thread.name == "conductor" for thread in threading.enumerate()))

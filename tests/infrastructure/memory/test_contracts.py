@@ -3,7 +3,7 @@
 import pytest
 
 from infrastructure.memory import MemoryStore
-from tests.contracts import event_store, settling, transactions, work_list
+from tests.contracts import event_store, settling, suspects, transactions, work_list
 from tests.contracts.stores import Advance
 from tests.infrastructure.memory.clock import Clock
 
@@ -55,9 +55,9 @@ class TestHolding(work_list.HoldingContract):
     """Against memory."""
 
 
-class TestSuspects(work_list.SuspectContract):
+class TestSuspects(suspects.SuspectContract):
     """Against memory."""
 
 
-class TestMending(work_list.MendingContract):
+class TestMending(suspects.MendingContract):
     """Against memory."""

@@ -26,7 +26,8 @@ from infrastructure.messaging.session import Handlers, Session
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.waker import Waker
 from infrastructure.postgres import pgmq_install
-from tests.contracts.broker import PATIENCE_S, BrokerContract, Inbox, receiving
+from tests.contracts.broker import BrokerContract
+from tests.contracts.inbox import PATIENCE_S, Inbox, receiving
 from tests.contracts.killers import KillersContract
 
 SESSIONS = (

@@ -17,7 +17,8 @@ from infrastructure.embedded.waiting import wait_until
 from infrastructure.messaging.broker import Broker, connect
 from infrastructure.messaging.hardening import anything
 from infrastructure.messaging.settings import BrokerSettings
-from tests.contracts.broker import PATIENCE_S, BrokerContract, Inbox, receiving, send_raw
+from tests.contracts.broker import BrokerContract
+from tests.contracts.inbox import PATIENCE_S, Inbox, receiving, send_raw
 from tests.contracts.killers import KillersContract
 from tests.servers.rabbitmq import RabbitNode
 

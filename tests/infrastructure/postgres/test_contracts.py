@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from infrastructure.postgres.store import PostgresStore
-from tests.contracts import event_store, settling, transactions, work_list
+from tests.contracts import event_store, settling, suspects, transactions, work_list
 from tests.contracts.stores import Advance
 from tests.infrastructure.postgres.stores import age
 
@@ -55,9 +55,9 @@ class TestHolding(work_list.HoldingContract):
     """Against Postgres."""
 
 
-class TestSuspects(work_list.SuspectContract):
+class TestSuspects(suspects.SuspectContract):
     """Against Postgres."""
 
 
-class TestMending(work_list.MendingContract):
+class TestMending(suspects.MendingContract):
     """Against Postgres."""
