@@ -34,7 +34,9 @@ LOOK_S = 0.5
 class World(Protocol):
     """The outside as one callable object."""
 
-    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer: ...
+    def call(
+        self, request: Request, *, inquire_first: bool, act: bool = True, before_acting: Callable[[], object]
+    ) -> Answer: ...
 
 
 class CallsNeverEnd(Exception):
@@ -133,21 +135,26 @@ class CallThreads:
                 self._deliver(call.run, refusal)
             return
         began = self._clock()
-        answer = self._ask(call)
+        answer = self._ask(call, lease)
         if caller.end() is not None:
             self._tell(dependency, call.run, answer, self._clock() - began)
 
     def _permit(self, dependency: str, call: Call, lease: int | None) -> None:
         """A process that was frozen must not do what another may have done, or a person concluded, in the meantime."""
-        if lease is None or lease != self._lease():
-            raise Unavailable("the lease was lost before anything was asked")
+        self._hold(lease)
         self._breakers.admit(dependency, call.run, 2 if call.inquire and call.act else 1)
 
-    def _ask(self, call: Call) -> Answer | Exception:
+    def _hold(self, lease: int | None) -> None:
+        if lease is None or lease != self._lease():
+            raise Unavailable("the lease was lost before anything was done")
+
+    def _ask(self, call: Call, lease: int | None) -> Answer | Exception:
         order_id = call.run.key.order_id
         try:
             reach("before_call", order_id)
-            answer: Answer | Exception = self._world.call(call.request, inquire_first=call.inquire, act=call.act)
+            answer: Answer | Exception = self._world.call(
+                call.request, inquire_first=call.inquire, act=call.act, before_acting=lambda: self._hold(lease)
+            )
             reach("after_call_before_commit", order_id)
         except Exception as error:  # noqa: BLE001 - every failure of a call is classified by the retry policy
             return error

@@ -56,11 +56,22 @@ class OutsideWorld:
     mail: Notifier
     closing: tuple[Callable[[], None], ...] = ()
 
-    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer:
-        """Without `act` it is only asked what became of the request: `KeyExpired` if nothing is known. A failed inquiry never acts."""
+    def call(
+        self,
+        request: Request,
+        *,
+        inquire_first: bool,
+        act: bool = True,
+        before_acting: Callable[[], object] = lambda: None,
+    ) -> Answer:
+        """Without `act` it is only asked what became of the request: `KeyExpired` if nothing is known. A failed inquiry never acts.
+
+        `before_acting` may raise: an inquiry can take long, and what was allowed before it may be so no more.
+        """
         known = self.inquire(request) if inquire_first or not act else None
         if known is not None:
             return known
+        before_acting()
         if act or isinstance(request, _REPEATABLE):
             return self._call(request)
         raise KeyExpired(

@@ -24,9 +24,9 @@ MUTANTS: tuple[Mutant, ...] = (
         *("M2", "the idempotency key is another one at every attempt", "rough", "K10 K11"),
         Edit(
             "workers/calls.py",
-            "self._world.call(call.request,",
-            "self._world.call(__import__('dataclasses').replace(call.request, key=f'{call.request.key}:{call.run.attempts}')"
-            " if hasattr(call.request, 'key') else call.request,",
+            "                call.request, inquire_first=call.inquire",
+            "                __import__('dataclasses').replace(call.request, key=f'{call.request.key}:{call.run.attempts}')"
+            " if hasattr(call.request, 'key') else call.request, inquire_first=call.inquire",
         ),
     ),
     _mutant(

@@ -7,6 +7,7 @@ asks, over the worker's own unreliable connection.
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from domain.errors import Unavailable
 from domain.outside import Answer, Request
 from domain.work import DEPENDENCY, Run
 from infrastructure.memory.breakers import MemoryBreakers
@@ -50,11 +51,21 @@ class Calls:
     def look_after(self) -> None:
         """Every call comes back here, if somebody lives to hear it."""
 
-    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer:
-        """The breaker has let it through."""
+    def call(self, request: Request, *, inquire_first: bool, act: bool = True, **_: Any) -> Answer:
+        """The breaker has let it through. Between an inquiry and the act its process may have died, or lost its lease."""
         worker = self._worker
         worker.world.permits.called(DEPENDENCY[self._step], worker.name)
-        return worker.world.ports.call(request, inquire_first=inquire_first, act=act)
+        lease = self._lease()
+
+        def still() -> None:
+            if lease != self._lease():
+                raise Unavailable("the process that asked is not what it was")
+
+        return worker.world.ports.call(request, inquire_first=inquire_first, act=act, before_acting=still)
+
+    def _lease(self) -> int | None:
+        worker = self._worker
+        return worker.holding.in_force() if worker.alive and worker.life == self._life else None
 
     def _later(self, delay: float, action: Callable[[], None]) -> None:
         world = self._worker.world

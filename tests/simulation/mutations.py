@@ -31,11 +31,11 @@ class Mutation:
 
 
 def _key_for_every_attempt(ask: Any) -> Any:
-    def with_fresh_key(self: CallThreads, call: Any) -> Any:
+    def with_fresh_key(self: CallThreads, call: Any, lease: Any) -> Any:
         if hasattr(call.request, "key"):
             fresh = replace(call.request, key=f"{call.request.key}~{call.run.epoch}")
             call = replace(call, request=fresh, inquire=False)
-        return ask(self, call)
+        return ask(self, call, lease)
 
     return with_fresh_key
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 from datetime import timedelta
+from typing import Any
 
 from domain import outside
 from domain.outside import Answer, Request
@@ -21,7 +22,7 @@ from workers.worker_settings import WorkerSettings
 class Poisoned:
     """Approves of everything, and dies of one order."""
 
-    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer:
+    def call(self, request: Request, *, inquire_first: bool, act: bool = True, **more: Any) -> Answer:
         assert isinstance(request, outside.AssessRisk)
         if request.order_id == "poison":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -31,7 +32,7 @@ class Poisoned:
 class Hanging:
     """Never answers."""
 
-    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer:
+    def call(self, request: Request, *, inquire_first: bool, act: bool = True, **more: Any) -> Answer:
         threading.Event().wait()
         raise AssertionError
 

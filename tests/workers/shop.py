@@ -52,11 +52,11 @@ class WatchedWorld:
         self.meanwhile: dict[type[Request], Callable[[], object]] = {}
         self._outside = self.inside.outside()
 
-    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer:
+    def call(self, request: Request, *, inquire_first: bool, act: bool = True, **more: Any) -> Answer:
         self.calls.append((request, inquire_first))
         if self.faults[type(request)]:
             raise self.faults[type(request)].pop(0)
-        answer = self._outside.call(request, inquire_first=inquire_first, act=act)
+        answer = self._outside.call(request, inquire_first=inquire_first, act=act, **more)
         self.meanwhile.pop(type(request), lambda: None)()
         return answer
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ class SlowWorld:
         self.inquired: list[bool] = []
         self.error: Exception | None = None
 
-    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer:
+    def call(self, request: Request, *, inquire_first: bool, act: bool = True, **more: Any) -> Answer:
         self.inside.append(type(request).__name__)
         self.inquired.append(inquire_first)
         gate = self.mail_gate if isinstance(request, outside.NotifyCustomer) else self.other_gate

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -162,10 +163,10 @@ def test_a_dependency_that_hangs_takes_neither_the_threads_nor_the_room_of_the_o
     shop.place(*orders)
     real = shop.world.call
 
-    def call(request: outside.Request, *, inquire_first: bool, act: bool = True) -> outside.Answer:
+    def call(request: outside.Request, *, inquire_first: bool, act: bool = True, **more: Any) -> outside.Answer:
         if isinstance(request, outside.BuyLabel):
             assert gate.wait(60)
-        return real(request, inquire_first=inquire_first, act=act)
+        return real(request, inquire_first=inquire_first, act=act, **more)
 
     shop.world.call = call  # type: ignore[method-assign]
     worker = shop.worker(threads=2, in_flight=12, batch=5, sweep=timedelta(milliseconds=10))

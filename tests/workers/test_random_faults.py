@@ -43,7 +43,7 @@ class ForgetfulWorld(WatchedWorld):
         super().__init__()
         self.told: dict[type[Request], list[str]] = {}
 
-    def call(self, request: Request, *, inquire_first: bool, act: bool = True) -> Answer:
+    def call(self, request: Request, *, inquire_first: bool, act: bool = True, **more: Any) -> Answer:
         left = self.told.get(type(request))
         match left.pop(0) if left else "-":
             case "u":
@@ -53,10 +53,10 @@ class ForgetfulWorld(WatchedWorld):
             case "o":
                 raise OutcomeUnknown("500")
             case "l":
-                super().call(request, inquire_first=inquire_first, act=act)
+                super().call(request, inquire_first=inquire_first, act=act, **more)
                 raise OutcomeUnknown("lost")
             case _:
-                return super().call(request, inquire_first=inquire_first, act=act)
+                return super().call(request, inquire_first=inquire_first, act=act, **more)
 
 
 @given(store=store_faults, world=world_faults, batch=st.integers(1, 4), divided=st.booleans())

@@ -70,3 +70,14 @@ def test_a_key_that_is_known_for_something_else_is_an_incident() -> None:
         world.call(replace(AUTHORIZATION, token="another"), inquire_first=False)
     with pytest.raises(Incident, match="is known outside as"):
         world.call(capture("a", "o-1:auth:1", 500), inquire_first=True)
+
+
+def test_what_was_allowed_before_a_long_inquiry_is_not_done_when_it_is_so_no_more() -> None:
+    inside = InProcessWorld()
+
+    def lost() -> None:
+        raise Unavailable("the lease was lost")
+
+    with pytest.raises(Unavailable):
+        inside.outside().call(REQUESTS[0], inquire_first=True, before_acting=lost)
+    assert inside.outside().inquire(REQUESTS[0]) is None
