@@ -1,6 +1,6 @@
 """`python -m tests.chaos`: run the fault matrix and print it row by row. Exit code 1 if any row is red.
 
-python -m tests.chaos [--level C] [--level N] [--row F24 ...] [--group database ...] [--seed 1] [--jobs 2] [--markdown FILE]
+python -m tests.chaos [--level C] [--level N] [--row F24 ...] [--group database ...] [--seed 1] [--jobs 2] [--again 4] [--markdown FILE]
 
 A red row leaves its evidence (history, logs, tables, books, verdict) in `chaos-evidence/` and says how to run it again.
 """
@@ -48,6 +48,22 @@ class Matrix:
             if row.untested:
                 self._done(Outcome(row=row, verdict=f"not tested: {row.untested}", green=True))
 
+    def run_again(self, most: int) -> None:
+        """Run red rows once more, each alone: the machine may be shared. What is green then says so in its verdict."""
+        red = [outcome for outcome in self.outcomes if not outcome.green]
+        if not red or len(red) > most:
+            return
+        tell(f"\nonce more, alone: {', '.join(outcome.row.number for outcome in red)}")
+        for outcome in red:
+            self.outcomes.remove(outcome)
+            if outcome.row.inject:
+                place = self.folder / "again" / outcome.row.number
+                run_group(outcome.row.group, [outcome.row], seed=self.seed, folder=place, done=self._done)
+            else:
+                for proven in run_proofs([outcome.row]):
+                    self._done(proven)
+            self.outcomes[-1].verdict += f" (at the second time; at the first: {outcome.verdict})"
+
     def _run_group(self, group: str) -> None:
         rows = [row for row in self.rows if row.group == group and row.inject]
         run_group(group, rows, seed=self.seed, folder=self.folder / group, done=self._done)
@@ -72,6 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
     folder.chmod(0o755)
     matrix = Matrix(rows, options.seed, folder)
     matrix.run(options.jobs)
+    if options.again:
+        matrix.run_again(options.again)
     outcomes = sorted(matrix.outcomes, key=lambda outcome: place(outcome.row.number))
     if options.markdown:
         options.markdown.write_text(markdown(outcomes), encoding="utf-8")
@@ -120,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--group", action="append", default=[], help="only the live rows of this group")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2, help="groups side by side")
+    parser.add_argument("--again", type=int, default=0, metavar="N", help="run up to N red rows once more, alone")
     parser.add_argument("--markdown", type=Path, help="write the table to this file, too")
     return parser
 
