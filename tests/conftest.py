@@ -7,6 +7,7 @@
 `pooled`           the fresh database of this test, through pgbouncer in transaction mode
 `rabbitmq`         the URL of a private node, shared by the session
 `make_rabbitmq`    a node of one's own, to kill and to start again
+`certificates`     a certificate authority for the module
 """
 
 import os
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from infrastructure.embedded import EmbeddedPostgres
+from tests.servers.certificates import Certificates, find_openssl
 from tests.servers.pgbouncer import PgBouncer, find_pgbouncer
 from tests.servers.postgres import PostgresServer, postgres_server_in
 from tests.servers.rabbitmq import RabbitNode, find_server_script
@@ -135,3 +137,10 @@ def make_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
             return node
 
         yield make
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    if find_openssl() is None:
+        pytest.skip("openssl is not installed (Debian: apt install openssl)")
+    return Certificates(tmp_path_factory.mktemp("certificates"))
