@@ -7,6 +7,7 @@
 `pooled`           the fresh database of this test, through pgbouncer in transaction mode
 `rabbitmq`         the URL of a private node, shared by the session
 `make_rabbitmq`    a node of one's own, to kill and to start again
+`etcd`             a cluster of three etcd members, shared by the session; whatever a test did to it is undone after the test
 `certificates`     a certificate authority for the module
 """
 
@@ -20,6 +21,7 @@ from hypothesis import HealthCheck, settings
 
 from infrastructure.embedded import EmbeddedPostgres
 from tests.servers.certificates import Certificates, find_openssl
+from tests.servers.etcd import EtcdCluster, find_etcd
 from tests.servers.pgbouncer import PgBouncer, find_pgbouncer
 from tests.servers.postgres import PostgresServer, postgres_server_in
 from tests.servers.rabbitmq import RabbitNode, find_server_script
@@ -32,7 +34,9 @@ pytest_plugins = ["tests.servers.simulator"]
 
 REQUIRE_RABBITMQ = "ORDERWRIGHT_REQUIRE_RABBITMQ"
 REQUIRE_PGBOUNCER = "ORDERWRIGHT_REQUIRE_PGBOUNCER"
+REQUIRE_ETCD = "ORDERWRIGHT_REQUIRE_ETCD"
 BROKER_FIXTURES = {"rabbitmq", "make_rabbitmq"}
+CLUSTER_FIXTURES = {"etcd"}
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -42,6 +46,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if BROKER_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.rabbitmq)
             item.add_marker(pytest.mark.xdist_group("rabbitmq"))
+        if CLUSTER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("cluster"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -144,3 +150,23 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     if find_openssl() is None:
         pytest.skip("openssl is not installed (Debian: apt install openssl)")
     return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def etcd_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
+    if find_etcd() is None and os.environ.get(REQUIRE_ETCD) == "1":
+        pytest.fail(f"etcd is not installed, but {REQUIRE_ETCD}=1", pytrace=False)
+    if find_etcd() is None:
+        pytest.skip("etcd is not installed (Debian: apt install etcd-server)")
+    cluster = EtcdCluster(tmp_path_factory.mktemp("etcd"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+@pytest.fixture
+def etcd(etcd_cluster: EtcdCluster) -> Iterator[EtcdCluster]:
+    yield etcd_cluster
+    etcd_cluster.recover()

@@ -104,6 +104,10 @@ class Proxy:
         self._listener.close()
         self.reset()
 
+    def adopt(self, client: socket.socket) -> None:
+        """Serve a connection that came in by another door."""
+        threading.Thread(target=self._connect, args=(client,), daemon=True).start()
+
     def hold(self) -> None:
         """Returns once bytes may pass."""
         self._passing.wait()
@@ -123,7 +127,7 @@ class Proxy:
             except OSError:
                 return
             self.accepted += 1
-            threading.Thread(target=self._connect, args=(client,), daemon=True).start()
+            self.adopt(client)
 
     def _connect(self, client: socket.socket) -> None:
         self.hold()

@@ -3,8 +3,11 @@
 from collections.abc import Callable
 
 import psycopg
+import pytest
 from kombu import Connection
 
+from infrastructure.embedded.waiting import wait_until
+from tests.servers.etcd import EtcdCluster, EtcdMember
 from tests.servers.rabbitmq import RabbitNode
 
 
@@ -40,3 +43,14 @@ def test_a_killed_broker_comes_back_with_its_durable_messages(make_rabbitmq: Cal
     node.start()
     with Connection(node.url) as connection, connection.SimpleQueue("servers-durable") as queue:
         assert queue.get(timeout=10).payload == "survivor"
+
+
+@pytest.mark.parametrize(
+    "fault", [EtcdMember.kill, EtcdMember.freeze, EtcdMember.cut_off], ids=lambda fault: fault.__name__
+)
+def test_a_cluster_that_loses_its_leader_finds_another(etcd: EtcdCluster, fault: Callable[[EtcdMember], None]) -> None:
+    leader = etcd.leader()
+    fault(leader)
+    assert wait_until(lambda: etcd.leader() is not leader, timeout_s=30.0)
+    etcd.recover()
+    assert len({(one.status() or {}).get("leader") for one in etcd.members}) == 1
