@@ -1,7 +1,8 @@
 """One frozen model of everything that a process is told at its start; nothing else reads the environment.
 
 Precedence: flags > environment > `orderwright.toml` > defaults. `load` also tells the origin of every value, for
-`orderwright config show --origin`. An unknown key is an error that names the nearest known one.
+`orderwright config show --origin`. An unknown key is an error that names the nearest known one. A secret may lie in a file instead:
+`ORDERWRIGHT_<NAME>_FILE`, or `<name>_file` in `orderwright.toml`.
 """
 
 import os
@@ -9,16 +10,17 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from domain.errors import Misconfigured
 from domain.work import DEPENDENCY, Step
+from infrastructure.secret_files import FileText
 
 PREFIX = "ORDERWRIGHT_"
 FILE = "orderwright.toml"
-_ALIASES = {"DATABASE_URL": "database_url"}
+_ALIASES = {"DATABASE_URL": "database_url", "DATABASE_URL_FILE": "database_url_file"}
 
 Seconds = Annotated[float, Field(gt=0, le=10_000_000)]
 Count = Annotated[int, Field(ge=1, le=100_000)]
@@ -72,6 +74,11 @@ class Settings(BaseModel):
     direct_url: SecretStr | None = Field(
         None, description="the same database past a connection pooler; for migrations, beacons, rebuilds and queues"
     )
+    replica_url: SecretStr | None = Field(
+        None, description="a streaming replica, or several: lists and read models are read there while it keeps up"
+    )
+    replica_lag_s: Seconds = Field(10.0, description="a replica that is further behind is not asked")
+    replica_wait_s: Seconds = Field(5.0, description="how long to wait there for what is to be seen (--at-least)")
     broker_url: SecretStr = Field(
         SecretStr("pgmq://"), description="pgmq:// (the same database), amqp://, amqps://, memory:// (one process)"
     )
@@ -157,15 +164,16 @@ def load(
         ("environment", _from_environment(environment)),
         ("flag", {name: value for name, value in (flags or {}).items() if value is not None}),
     ):
+        secrets = _from_secret_files(found, origin)
         _refuse_unknown(found, origin)
         if isinstance(places := found.get("warehouses"), str):
             found["warehouses"] = _warehouses(origin, places)
         if isinstance(rules := found.get("retries"), str):
             found["retries"] = _retries(rules)
-        values |= found
-        origins |= dict.fromkeys(found, origin)
+        values |= found | secrets
+        origins |= dict.fromkeys(found, origin) | {name: str(text.path) for name, text in secrets.items()}
     try:
-        return Settings.model_validate(values), origins
+        return Settings.model_validate({name: _hidden(value) for name, value in values.items()}), origins
     except ValidationError as error:
         problems = "; ".join(_problem(one, origins) for one in error.errors(include_input=False, include_url=False))
         raise Misconfigured(f"settings: {problems}") from None
@@ -186,11 +194,34 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {field: environment[name] for name, field in _ALIASES.items() if environment.get(name)}
     for name, text in environment.items():
         field = name.removeprefix(PREFIX).lower()
-        if name.startswith(PREFIX) and field in Settings.model_fields:
+        if name.startswith(PREFIX) and (field in Settings.model_fields or field in _secret_files()):
             if "\n" in text or "\0" in text:
                 raise Misconfigured(f"environment {name}: has a line break or NUL in it")
             found[field] = text
     return found
+
+
+def _secret_files() -> dict[str, str]:
+    """What names the file of a secret, and which one: whatever is a `SecretStr` may come from a file."""
+    fields = Settings.model_fields.items()
+    secret = [name for name, field in fields if SecretStr in {field.annotation, *get_args(field.annotation)}]
+    return {f"{name}_file": name for name in secret if f"{name}_file" not in Settings.model_fields}
+
+
+def _from_secret_files(found: dict[str, Any], origin: str) -> dict[str, FileText]:
+    """Take the names of files out and give what they say."""
+    secrets = {}
+    for name, field in _secret_files().items():
+        if path := found.pop(name, None):
+            if field in found:
+                raise Misconfigured(f"{origin}: {field} and {name} are both set: which one?")
+            secrets[field] = FileText.read(Path(str(path)))
+    return secrets
+
+
+def _hidden(value: object) -> object:
+    """What is from a file goes through the validation as it is: it knows its file."""
+    return SecretStr(value) if isinstance(value, FileText) else value
 
 
 def _warehouses(origin: str, text: str) -> list[dict[str, Any]]:
