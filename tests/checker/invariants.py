@@ -6,6 +6,7 @@ from functools import partial
 from tests.checker import (
     breaking,
     clients,
+    configuration,
     endings,
     goods,
     integers,
@@ -94,6 +95,7 @@ def _of_the_run(expect: Expect) -> list[Invariant]:
         Invariant("K26", "timers fire once, in time", told(timers.timers_fire_once_in_time)),
         Invariant("K27", "readers see what they wrote", clients.readers_see_what_they_wrote),
         Invariant("K28", "readers never go back", clients.readers_never_go_back),
+        Invariant("K29", "settings have one history", configuration.settings_are_one_history),
         Invariant("K30", "every action of a person is an event", clients.actions_are_events),
         Invariant("K31", "no secret is told", told(traces.no_secret_is_told), LOGS),
         Invariant("K32", "no unexpected error", told(traces.no_unexpected_error), LOGS),

@@ -174,6 +174,26 @@ def a_client_is_taken_back(run: Tampered) -> None:
     run.history.append({"read": {**run.told("read"), "waited": None, "position": 1}})
 
 
+def _set(run: Tampered, *calls: dict[str, Any]) -> None:
+    """Somebody changed the settings to version 1, and somebody did what else is given."""
+    change = {"client": "w", "call": "change", "began": 1.0, "ended": 2.0, "outcome": "done", "expected": 0}
+    run.history += [{"settings": {"values": {}, **call}} for call in ({**change, "version": 1}, *calls)]
+
+
+def a_stale_setting_was_read(run: Tampered) -> None:
+    _set(run, {"client": "r", "call": "read", "began": 3.0, "ended": 4.0, "version": 0})
+
+
+def two_people_made_the_same_version(run: Tampered) -> None:
+    change = {"client": "r", "call": "change", "began": 1.0, "ended": 2.0, "outcome": "done", "expected": 0}
+    _set(run, {**change, "version": 1, "values": {"another": 1}})
+
+
+def a_worker_went_back_to_older_settings(run: Tampered) -> None:
+    seen = {"client": "worker", "call": "seen"}
+    _set(run, {**seen, "at": 3.0, "version": 1}, {**seen, "at": 4.0, "version": 0})
+
+
 def an_action_left_no_event(run: Tampered) -> None:
     run.history.append({"action": {"action": "discard", "order_id": "E-dead", "outcome": "done"}})
 
@@ -250,6 +270,9 @@ BAD_RUNS: list[tuple[str, Spoil]] = [
     ("K26", a_timer_fired_late),
     ("K27", a_client_does_not_see_what_it_wrote),
     ("K28", a_client_is_taken_back),
+    ("K29", a_stale_setting_was_read),
+    ("K29", two_people_made_the_same_version),
+    ("K29", a_worker_went_back_to_older_settings),
     ("K30", an_action_left_no_event),
     ("K30", an_event_tells_of_an_action_that_nobody_took),
     ("K31", a_log_tells_a_card_number),
