@@ -118,10 +118,19 @@ def conclude_capture(view: OrderView, key: RunKey, answer: outside.Answer, conte
             return Turn(changes=on_payment(view, done))
         case outside.Refused(code=code):
             refused = payments.RecordCaptureRefused(fulfillment_id=identity, code=code, at=now)
-            hold = PlaceHold(reason=HoldReason.AWAITING_PAYMENT, note=f"capture refused ({code})", by="payment", at=now)
+            note = f"capture refused ({code}){_too_late(view, now)}"
+            hold = PlaceHold(reason=HoldReason.AWAITING_PAYMENT, note=note, by="payment", at=now)
             return Turn(changes=held_by(view, on_payment(view, refused), hold))
         case _:
             raise nonsense(key, answer)
+
+
+def _too_late(view: OrderView, now: datetime) -> str:
+    """What the person who looks at a refused capture must know: a further try at a dead authorization is refused as well."""
+    ended = view.payment.expires_at
+    if ended is None or now < ended:
+        return ""
+    return f": the authorization ended at {ended:%Y-%m-%d %H:%M} UTC, the goods are handed over; collect the money in another way"
 
 
 def begin_void(view: OrderView, key: RunKey, context: Context) -> Turn:

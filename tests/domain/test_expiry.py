@@ -86,6 +86,16 @@ def test_only_what_is_still_to_come_is_authorized_again() -> None:
     assert request.amount == eur(3000)
 
 
+@pytest.mark.parametrize(("hours", "told"), [(-1, False), (1, True)])
+def test_who_looks_at_a_refused_capture_is_told_that_the_authorization_had_ended(hours: int, *, told: bool) -> None:
+    now = NEXT_WEEK + timedelta(hours=hours)
+    view = extended(handed_over(ONE_PARCEL), begin(handed_over(ONE_PARCEL), Step.CAPTURE, now, 1))
+    refusal = outside.Refused(code="authorization_expired")
+    turn = steps.conclude(view, Run(RunKey("o1", Step.CAPTURE, 1, 1), 1, 1), refusal, steps.Context(now=now))
+    [note] = [event.note for _, events in turn.changes for event in events if isinstance(event, orders.HoldPlaced)]
+    assert ("the authorization ended at" in note) == told
+
+
 def test_what_waits_for_stock_is_authorized_with_the_rest() -> None:
     view = planned(authorized(), assigned(1, units(CUPS)), backorders=(waiting(units(POT)),))
     assert value_to_come(view) == eur(4499)
