@@ -61,6 +61,11 @@ class CallWindow:
             self._failing.setdefault(order_id, now)
         return self._too_many() or self._nothing_else(now)
 
+    @property
+    def failing_since(self) -> float | None:
+        """When the first call failed after the last one that succeeded; None if none did."""
+        return min(self._failing.values()) if self._failing else None
+
     def _note_success(self, now: float) -> None:
         self._succeeded_at = now
         self._row = 0

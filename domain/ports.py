@@ -182,6 +182,10 @@ class WorkList(Protocol):
         """Give back the attempts that failed at these steps since then: it was not the runs' fault. Returns how many runs."""
         ...
 
+    def overlook(self, steps: Sequence[Step], began: datetime, ended: datetime) -> int:
+        """The time between the two is no age of the failures of these steps that were before it. Returns how many runs."""
+        ...
+
     def wake(self, limit: int, steps: Sequence[Step]) -> Sequence[tuple[Step, str]]:
         """Due runs of these steps that nobody has claimed although they were or should have been announced.
 

@@ -31,6 +31,7 @@ class Local:
         self._tokens = 0
         self._debt = 0
         self._served: Counter[int] = Counter()
+        self._told_gone: float | None = None
 
     def adopt(self, breaker: Breaker, now: float, *, asked_at: float, alone: bool = False) -> Breaker | None:
         """This is the breaker now; returns the one that we knew if its state was another.
@@ -107,6 +108,15 @@ class Local:
             if not failed and self.breaker.state is State.CLOSED:
                 self._served[slot] += 1
             return self._window.add(now, order_id=run.key.order_id, failed=failed, slow=slow)
+
+    def gone_since(self) -> float | None:
+        """When the calls began to fail, told once for each row of failures: now it is known that nobody was there to answer them."""
+        with self._lock:
+            since = self._window.failing_since
+            if since is None or since == self._told_gone:
+                return None
+            self._told_gone = since
+            return since
 
     def served_before(self, slot: int) -> dict[int, int]:
         """Take out the counts of the slots of time that are over."""

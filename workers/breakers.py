@@ -6,7 +6,8 @@ over the version that was read, and begin again if somebody else was faster. Whi
 own copy: these are the local limits; what the store says when it is back counts again, and what tripped meanwhile is told to it.
 
 Whoever opens a breaker gives back the attempts that the failures before it had used up, and again a moment later, for those that were
-just being recorded. Shared times are the database's, carried on by the monotonic clock; the windows use the monotonic clock alone.
+just being recorded; so does who finds that a service is not there at all after some of its calls had been cut off. When a breaker is
+closed again, the time since its trouble began is taken out of the age of the failures before. Shared times are the database's, carried on by the monotonic clock; the windows use the monotonic clock alone.
 """
 
 import random as chance
@@ -38,7 +39,7 @@ from domain.breaker import (
 )
 from domain.breaker_machine import step
 from domain.call_window import Tripped
-from domain.errors import BreakerOpen, CommandRefused, KeyExpired, RateLimited, StoreUnavailable
+from domain.errors import BreakerOpen, CommandRefused, KeyExpired, RateLimited, StoreUnavailable, Unavailable
 from domain.work import DEPENDENCY, Run, Step
 from workers.breaker_local import Local
 
@@ -49,6 +50,7 @@ TRIES = 50
 SOON_S = 0.05
 FORGIVE_AGAIN_S = 2.0
 SLACK = timedelta(seconds=5)
+Pardon = Callable[[Sequence[Step]], int]
 
 
 class Forgive(Protocol):
@@ -57,9 +59,15 @@ class Forgive(Protocol):
     def __call__(self, steps: Sequence[Step], since: datetime, /) -> int: ...
 
 
-def nobody_forgives(steps: Sequence[Step], since: datetime, /) -> int:
+class Overlook(Protocol):
+    """Time in which runs of these steps could not be tried does not count against them; returns how many runs it concerned."""
+
+    def __call__(self, steps: Sequence[Step], began: datetime, ended: datetime, /) -> int: ...
+
+
+def nobody_forgives(steps: Sequence[Step], since: datetime, ended: datetime | None = None, /) -> int:
     """For processes that make no calls."""
-    del steps, since
+    del steps, since, ended
     return 0
 
 
@@ -73,6 +81,7 @@ class Breakers:
         process: str,
         limits: Limits | None = None,
         forgive: Forgive = nobody_forgives,
+        overlook: Overlook = nobody_forgives,
         look_s: float = 0.5,
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = chance.random,
@@ -81,6 +90,7 @@ class Breakers:
         self._process = process
         self._limits = limits or Limits()
         self._forgive = forgive
+        self._overlook = overlook
         self._look_s = look_s
         self._clock = clock
         self._random = random
@@ -92,7 +102,7 @@ class Breakers:
         self._away = False
         self._time: tuple[datetime, float] = (NEVER, 0.0)
         self._forgiving = threading.Lock()
-        self._to_forgive: list[tuple[float, str, datetime]] = []
+        self._to_forgive: list[tuple[float, str, Pardon]] = []
 
     def limited(self) -> frozenset[str]:
         """See the protocol."""
@@ -168,6 +178,8 @@ class Breakers:
         tripped = local.note(run, failed=failed, slow=slow, began=now - elapsed_s, now=now, slot=self._slot())
         if tripped is not None:
             self._trip(local, tripped)
+        elif isinstance(error, Unavailable) and (since := local.gone_since()) is not None:
+            self._forgive_failures(local, since)
 
     # --- what concerns the fleet ---
 
@@ -181,10 +193,22 @@ class Breakers:
             event = Trip(why=tripped.why, failure_rate=tripped.failure_rate, normal_rate=rate, chance=self._random())
             outputs = self._change(local, event)
         if any(isinstance(output, Changed) for output in outputs):
-            now = self._clock()
-            since = self._now() - timedelta(seconds=now - tripped.failing_since) - SLACK
-            self._to_forgive += [(at, local.breaker.dependency, since) for at in (now, now + FORGIVE_AGAIN_S)]
-            self._forgive_due()
+            self._forgive_failures(local, tripped.failing_since)
+
+    def _forgive_failures(self, local: Local, failing_since: float) -> None:
+        """Now, and again when those are recorded that have just failed."""
+        now, dependency = self._clock(), local.breaker.dependency
+        since = self._now() - timedelta(seconds=now - failing_since) - SLACK
+        pardon: Pardon = lambda steps: self._forgive(steps, since)  # noqa: E731 - it is kept for later
+        self._to_forgive += [(at, dependency, pardon) for at in (now, now + FORGIVE_AGAIN_S)]
+        self._forgive_due()
+
+    def _overlook_trouble(self, breaker: Breaker, began: datetime) -> None:
+        """Who waited behind a breaker has not failed meanwhile."""
+        ended = self._now()
+        pardon: Pardon = lambda steps: self._overlook(steps, began, ended)  # noqa: E731 - it is kept for later
+        self._to_forgive.append((self._clock(), breaker.dependency, pardon))
+        self._forgive_due()
 
     def _probed(self, local: Local, event: Probed) -> None:
         with local.changing:
@@ -223,6 +247,8 @@ class Breakers:
         self._adopt(local, after, self._clock(), alone=alone)
         for change in changes:
             _log(after.dependency, change.before, change.after, change.why, change.who)
+            if change.after is State.CLOSED and change.before is not State.CLOSED:
+                self._overlook_trouble(after, after.troubled_since)
         return True
 
     def _normal_rate(self, local: Local) -> float:
@@ -296,17 +322,17 @@ class Breakers:
         """Each entry is taken by one thread, and put back if the store does not answer."""
         now = self._clock()
         while (entry := self._next_to_forgive(now)) is not None:
-            _, name, since = entry
+            _, name, pardon = entry
             try:
-                runs = self._forgive([one for one in Step if DEPENDENCY.get(one) == name], since)
+                runs = pardon([one for one in Step if DEPENDENCY.get(one) == name])
             except StoreUnavailable as error:
                 self._to_forgive.append(entry)
                 log.warning("attempts are given back later", dependency=name, reason=error.reason)
                 return
             if runs:
-                log.info("attempts given back", dependency=name, runs=runs)
+                log.info("failures of an outage are not held against runs", dependency=name, runs=runs)
 
-    def _next_to_forgive(self, now: float) -> tuple[float, str, datetime] | None:
+    def _next_to_forgive(self, now: float) -> tuple[float, str, Pardon] | None:
         with self._forgiving:
             due = [entry for entry in self._to_forgive if entry[0] <= now]
             if not due:

@@ -63,6 +63,12 @@ class MemoryWorkList:
             rows = [row for row in self._work.rows() if row.state != "dead" and row.key.step in steps]
             return sum(self._work.forgive(row, since) for row in rows)
 
+    def overlook(self, steps: Sequence[Step], began: datetime, ended: datetime) -> int:
+        """See `domain.ports.WorkList.overlook`."""
+        with self._changes.block():
+            rows = [row for row in self._work.rows() if row.state != "dead" and row.key.step in steps]
+            return sum(self._work.overlook(row, began, ended) for row in rows)
+
     def wake(self, limit: int, steps: Sequence[Step]) -> Sequence[tuple[Step, str]]:
         """See `domain.ports.WorkList.wake`."""
         with self._changes.block():

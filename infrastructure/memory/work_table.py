@@ -129,6 +129,14 @@ class WorkTable:
         self._put(row._replace(attempts=max(row.attempts - len(failed) + len(kept), 0)))
         return True
 
+    def overlook(self, row: RunRow, began: datetime, ended: datetime) -> bool:
+        """Take this time out of the age of the failures before it; tells whether there were any."""
+        failed = self._failed.get(row.key, ())
+        if not failed or failed[0] >= began:
+            return False
+        self._set_failed(row.key, tuple(sorted(at + (ended - began) if at < began else at for at in failed)))
+        return True
+
     def _ready(self, rows: Iterable[RunRow], steps: Sequence[Step]) -> list[RunRow]:
         now = self._clock()
         return [row for row in rows if row.state == "ready" and row.due_at <= now and row.key.step in steps]

@@ -16,6 +16,7 @@ from infrastructure.postgres.database import Database, transaction
 from infrastructure.postgres.queries import load
 
 _SQL = load("work")
+ANNOUNCED_AHEAD = timedelta(seconds=10)  # as far as `wake` puts the next announcement off
 
 
 class WorkQueries:
@@ -33,11 +34,11 @@ class WorkQueries:
 
     def claim_due(self, limit: int, steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
         """See `domain.ports.WorkList.claim_due`."""
-        return self._claim("claim_due", {"limit": limit, "steps": list(steps), "holder": holder.id})
+        return self._claim_due(limit, steps, holder, timedelta(0))
 
     def claim_oldest(self, limit: int, steps: Sequence[Step], holder: Holder) -> Sequence[Run]:
         """See `domain.ports.WorkList.claim_oldest`."""
-        return self._claim("claim_oldest", {"limit": limit, "steps": list(steps), "holder": holder.id})
+        return self._claim_due(limit, steps, holder, ANNOUNCED_AHEAD)
 
     def claim_suspect(self, steps: Sequence[Step], holder: Holder) -> Run | None:
         """See `domain.ports.WorkList.claim_suspect`."""
@@ -52,6 +53,11 @@ class WorkQueries:
         """See `domain.ports.WorkList.forgive`."""
         with self._work.connection() as connection:
             return connection.execute(_SQL["forgive"], {"steps": list(steps), "since": since}).rowcount
+
+    def overlook(self, steps: Sequence[Step], began: datetime, ended: datetime) -> int:
+        """See `domain.ports.WorkList.overlook`."""
+        with self._work.connection() as connection:
+            return connection.execute(_SQL["overlook"], {"steps": list(steps), "began": began, "ended": ended}).rowcount
 
     def wake(self, limit: int, steps: Sequence[Step]) -> Sequence[tuple[Step, str]]:
         """See `domain.ports.WorkList.wake`."""
@@ -136,6 +142,10 @@ class WorkQueries:
             return 0
         with self._work.connection() as connection:
             return connection.execute(_SQL["orphans"], {"holders": gone}).rowcount
+
+    def _claim_due(self, limit: int, steps: Sequence[Step], holder: Holder, ahead: timedelta) -> list[Run]:
+        wanted = {"limit": limit, "steps": list(steps), "holder": holder.id, "ahead": ahead}
+        return self._claim("claim_due", wanted)
 
     def _claim(self, name: str, arguments: dict[str, Any]) -> list[Run]:
         rows = self._rows(name, arguments)

@@ -1,11 +1,12 @@
 """The contract of `domain.ports.WorkList` about runs whose holders vanished, attempts that are given back, and rows that are missing."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from domain.ports import Holder
-from domain.work import RunKey, Step, Want
+from domain.work import Run, RunKey, Step, Want
 from tests.contracts.stores import HOUR, Advance, Store, claim, row, run_key, settle, want
 from tests.contracts.work_list import ALL, WorkFixtures
 
@@ -87,6 +88,25 @@ class SuspectContract(WorkFixtures):
         assert found is not None
         assert (found.state, found.attempts) == ("running", running.attempts - 2)
         assert claim(store, run_key("o2", Step.RISK), holder).attempts == 2
+
+    def test_the_time_of_an_outage_does_not_make_failures_older(
+        self, store: Store, advance: Advance, holder: Holder
+    ) -> None:
+        want(store, run_key("o1"), run_key("o2", Step.RISK), run_key("o3"))
+        for key in (run_key("o1"), run_key("o2", Step.RISK)):
+            settle(store, claim(store, key, holder), "ready")
+        advance(30 * HOUR)
+        now = store.now()
+        assert store.overlook([Step.LABEL], now - 29 * HOUR, now) == 1
+        assert store.overlook([Step.LABEL], now - 29 * HOUR, now) == 0
+        assert age(store, claim(store, run_key("o1"), holder)) < 2 * HOUR
+        assert age(store, claim(store, run_key("o2", Step.RISK), holder)) >= 30 * HOUR
+
+
+def age(store: Store, run: Run) -> timedelta:
+    """How long ago the first failure was that counts."""
+    assert run.failing_since is not None
+    return store.now() - run.failing_since
 
 
 def crash(store: Store, advance: Advance, key: RunKey, *, times: int) -> None:

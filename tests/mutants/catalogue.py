@@ -88,7 +88,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         *("M11", "attempts are counted in memory", "hopeless", "K21 K23"),
-        Edit(WORK_SQL, "attempts = r.attempts + 1", "attempts = r.attempts", times=4),
+        Edit(WORK_SQL, "attempts = r.attempts + 1", "attempts = r.attempts", times=3),
         Edit(
             WORK,
             "return [Run(_key(row[:4]), *row[4:8]) for row in rows]",
@@ -128,15 +128,14 @@ MUTANTS: tuple[Mutant, ...] = (
         *("M15", "timers are due by the worker's clock", "early_timer", "K26"),
         Edit(
             WORK_SQL,
-            "-- name: claim_due\nWITH due AS (\n    SELECT r.order_id, r.step, r.part, r.ordinal\n    FROM step_runs r\n"
-            "    WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() AND r.due_at <= clock_timestamp()",
-            "-- name: claim_due\nWITH due AS (\n    SELECT r.order_id, r.step, r.part, r.ordinal\n    FROM step_runs r\n"
-            "    WHERE r.state = 'ready' AND r.wake_at <= to_timestamp(%(now)s) AND r.due_at <= to_timestamp(%(now)s)",
+            "    WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() + %(ahead)s AND r.due_at <= clock_timestamp()",
+            "    WHERE r.state = 'ready' AND r.wake_at <= to_timestamp(%(now)s) + %(ahead)s"
+            " AND r.due_at <= to_timestamp(%(now)s)",
         ),
         Edit(
             WORK,
-            'self._claim("claim_due", {"limit": limit,',
-            'self._claim("claim_due", {"now": __import__("time").time(), "limit": limit,',
+            'self._claim("claim_due", wanted)',
+            'self._claim("claim_due", {"now": __import__("time").time(), **wanted})',
         ),
     ),
     _mutant(

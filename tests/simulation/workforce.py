@@ -119,6 +119,7 @@ class Worker(Process):
             FlakyBoard(world.board, self.connection),
             process=f"{self.name}.{self.life}",
             forgive=self.connection.over(world.database.store.forgive),
+            overlook=self.connection.over(world.database.store.overlook),
             clock=self.monotonic,
             random=self.chance.random,
         )

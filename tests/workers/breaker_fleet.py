@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from domain.breaker import Breaker, Changed, Limits, State
-from domain.errors import OutcomeUnknown, StoreUnavailable
+from domain.errors import OutcomeUnknown, StoreUnavailable, Unavailable
 from domain.work import Run, RunKey, Step
 from infrastructure.memory.breakers import MemoryBreakers
 from workers.breakers import Breakers
@@ -12,6 +12,7 @@ from workers.breakers import Breakers
 START = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 LIMITS = Limits()
 DOWN = OutcomeUnknown("status 503")
+GONE = Unavailable("refused")
 
 
 class Fleet:
@@ -23,11 +24,17 @@ class Fleet:
         self.away = False
         self.round_trips = 0
         self.forgiven: list[tuple[Sequence[Step], datetime]] = []
+        self.overlooked: list[tuple[datetime, datetime]] = []
         self.board = Board(self)
 
     def process(self, name: str = "w") -> Breakers:
         breakers = Breakers(
-            self.board, process=name, forgive=self.forgive, clock=lambda: self.seconds, random=lambda: 0.5
+            self.board,
+            process=name,
+            forgive=self.forgive,
+            overlook=self.overlook,
+            clock=lambda: self.seconds,
+            random=lambda: 0.5,
         )
         breakers.refresh()
         return breakers
@@ -37,6 +44,11 @@ class Fleet:
 
     def forgive(self, steps: Sequence[Step], since: datetime, /) -> int:
         self.forgiven.append((steps, since))
+        return 1
+
+    def overlook(self, steps: Sequence[Step], began: datetime, ended: datetime, /) -> int:
+        assert Step.CAPTURE in steps
+        self.overlooked.append((began, ended))
         return 1
 
     def state(self) -> State:

@@ -17,7 +17,7 @@ from domain.errors import (
     Unavailable,
 )
 from domain.work import Step
-from tests.workers.breaker_fleet import DOWN, LIMITS, Fleet, calls, half_open, open_it, run
+from tests.workers.breaker_fleet import DOWN, GONE, LIMITS, Fleet, calls, half_open, open_it, run
 
 
 @pytest.fixture
@@ -87,6 +87,37 @@ def test_the_attempts_that_an_outage_used_up_are_given_back_now_and_a_moment_lat
     fleet.seconds += 2.5
     breakers.refresh()
     assert fleet.forgiven == [(steps, since)] * 2
+
+
+def test_who_finds_nobody_there_gives_back_what_was_cut_off_before_once_for_each_row_of_failures(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    began = fleet.now()
+    for error in (DOWN, GONE, GONE, None, GONE):
+        breakers.report("payment", run(), error, 0.0)
+        fleet.seconds += 0.1
+    assert fleet.state() is State.CLOSED
+    sinces = [since for _, since in fleet.forgiven]
+    assert len(sinces) == 2
+    assert began - timedelta(seconds=10) < sinces[0] <= began < sinces[1] + timedelta(seconds=5)
+
+
+def test_a_service_that_is_there_and_fails_forgives_nobody(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    for _ in range(3):
+        breakers.report("payment", run(), DOWN, 0.0)
+    assert fleet.forgiven == []
+
+
+def test_the_time_of_an_outage_is_overlooked_when_the_breaker_closes(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    open_it(fleet, breakers)
+    began = fleet.now()
+    half_open(fleet, breakers)
+    calls(breakers, LIMITS.permits - 1)
+    assert (fleet.state(), fleet.overlooked) == (State.RECOVERING, [])
+    fleet.seconds += 100
+    breakers.refresh()
+    assert (fleet.state(), fleet.overlooked) == (State.CLOSED, [(began, fleet.now())])
 
 
 def test_only_the_process_that_opened_it_gives_back_attempts(fleet: Fleet) -> None:

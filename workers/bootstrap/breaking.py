@@ -19,6 +19,7 @@ class Breaking(Foundation):
             process=default_name(role),
             limits=breaker_limits(self.settings),
             forgive=self.store().forgive,
+            overlook=self.store().overlook,
         )
 
     def breaker_control(self) -> BreakerControl:

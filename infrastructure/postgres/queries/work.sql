@@ -16,10 +16,11 @@ WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.par
 RETURNING r.order_id, r.step, r.part, r.ordinal, r.attempts, r.epoch, r.crashes, r.failed_at[1], clock_timestamp()
 
 -- name: claim_due
+-- `ahead`: how far the announcement of what is due may lie ahead. Nothing beyond has to be looked at.
 WITH due AS (
     SELECT r.order_id, r.step, r.part, r.ordinal
     FROM step_runs r
-    WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() AND r.due_at <= clock_timestamp()
+    WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() + %(ahead)s AND r.due_at <= clock_timestamp()
       AND r.crashes < 2 AND r.step = ANY (%(steps)b::text[])
     ORDER BY r.wake_at
     LIMIT %(limit)s
@@ -47,24 +48,6 @@ SET wake_at = clock_timestamp() + interval '10 s'
 FROM due
 WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.part, due.ordinal)
 RETURNING r.step, r.order_id
-
--- name: claim_oldest
--- Announcements lie ahead by at most ten seconds of what is due, so nothing beyond them has to be looked at.
-WITH due AS (
-    SELECT r.order_id, r.step, r.part, r.ordinal
-    FROM step_runs r
-    WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() + interval '10 s' AND r.due_at <= clock_timestamp()
-      AND r.crashes < 2 AND r.step = ANY (%(steps)b::text[])
-    ORDER BY r.wake_at
-    LIMIT %(limit)s
-    FOR UPDATE SKIP LOCKED
-)
-UPDATE step_runs r
-SET state = 'running', attempts = r.attempts + 1, holder = %(holder)s, epoch = nextval('epochs'),
-    first_tried_at = coalesce(r.first_tried_at, clock_timestamp()), parked_on = NULL, lost_by = NULL
-FROM due
-WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.part, due.ordinal)
-RETURNING r.order_id, r.step, r.part, r.ordinal, r.attempts, r.epoch, r.crashes, r.failed_at[1], clock_timestamp()
 
 -- name: claim_suspect
 WITH due AS (
@@ -96,6 +79,18 @@ FROM (
     FROM step_runs s
     WHERE s.step = ANY (%(steps)b::text[]) AND s.state <> 'dead'
       AND s.failed_at[cardinality(s.failed_at)] >= %(since)s
+    FOR UPDATE SKIP LOCKED
+) k
+WHERE (r.order_id, r.step, r.part, r.ordinal) = (k.order_id, k.step, k.part, k.ordinal)
+
+-- name: overlook
+UPDATE step_runs r
+SET failed_at = k.moved
+FROM (
+    SELECT s.order_id, s.step, s.part, s.ordinal,
+        ARRAY(SELECT CASE WHEN f < %(began)s THEN f + (%(ended)s - %(began)s) ELSE f END FROM unnest(s.failed_at) f ORDER BY 1) AS moved
+    FROM step_runs s
+    WHERE s.step = ANY (%(steps)b::text[]) AND s.state <> 'dead' AND s.failed_at[1] < %(began)s
     FOR UPDATE SKIP LOCKED
 ) k
 WHERE (r.order_id, r.step, r.part, r.ordinal) = (k.order_id, k.step, k.part, k.ordinal)
