@@ -8,7 +8,7 @@ ARGS ?=
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: venv-run ## carry all sample orders to their end and show what happened (ARGS="..." is passed on)
@@ -29,6 +29,10 @@ check: venv-dev ## the gate: format, lint, types, import contracts
 bench: venv-run ## measure orders per second on this machine
 	@$(BIN)/python -m benchmarks $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: venv-dev ## throughput with 1, 2 and 4 workers over RabbitMQ and pgmq, as ratios, with fairness
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
+
 .PHONY: chaos
 chaos: venv-dev ## run the fault matrix, row by row (ROW=F24 and SEED=7 for one; ARGS="--level N" for the rows of the night)
 	@$(BIN)/python -m tests.chaos $(addprefix --row ,$(ROW)) --seed $(or $(SEED),1) $(ARGS)
@@ -37,6 +41,10 @@ chaos: venv-dev ## run the fault matrix, row by row (ROW=F24 and SEED=7 for one;
 chaos-long: venv-dev ## the rows of the night, then kill every process in turn under a larger load (ORDERS=2000)
 	@$(BIN)/python -m tests.chaos --level N --seed $(or $(SEED),1) $(ARGS)
 	@ORDERWRIGHT_CHAOS_ORDERS=$(or $(ORDERS),2000) $(BIN)/python -m pytest -m chaos -n 0 tests/chaos
+
+.PHONY: drill
+drill: venv-dev ## a cluster of each engine on this machine, every node killed, frozen or cut off in turn (ORDERS=5000 SEED=1)
+	@$(BIN)/python -m tests.drill --orders $(or $(ORDERS),5000) --seed $(or $(SEED),1) $(ARGS)
 
 .PHONY: mutants
 mutants: venv-dev ## break the product on purpose, twenty times over, and see whether the checker notices (ARGS="M2 M9": only these)

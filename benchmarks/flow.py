@@ -41,6 +41,7 @@ class Case:
     latency_ms: int | None = None
     threads: int = 0
     batch: int = 200
+    broker_url: str = "pgmq://"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +136,7 @@ def _place(number: int, store: PostgresStore) -> Unit:
 @contextmanager
 def _worker(dsn: str, gateway: str, case: Case) -> Iterator[subprocess.Popen[str]]:
     options = ["--dsn", dsn, "--gateway", gateway, "--threads", str(case.threads), "--batch", str(case.batch)]
+    options += ["--broker", case.broker_url]
     process = subprocess.Popen([sys.executable, "-m", "benchmarks.worker", *options], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None

@@ -19,12 +19,14 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dsn", required=True)
     parser.add_argument("--gateway", default="", help="URL of the simulator; empty: in this process")
+    parser.add_argument("--broker", default="pgmq://", help="its URL")
     parser.add_argument("--batch", type=int, default=200)
     parser.add_argument("--threads", type=int, default=16)
     options = parser.parse_args()
     logs.configure(pretty=False, level="warning")
     flags = {
         "database_url": options.dsn,
+        "broker_url": options.broker,
         "gateway_url": options.gateway or None,
         "batch": options.batch,
         "call_threads": options.threads,
