@@ -17,7 +17,7 @@ from infrastructure.embedded.processes import Process, find_process
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Postmaster:
-    """A running server of ours; `ready` when it takes connections."""
+    """A running server of ours; `ready` when it takes connections, be it only to be read as a standby."""
 
     process: Process
     port: int
@@ -49,7 +49,7 @@ def find_postmaster(layout: Layout) -> Postmaster | None:
         port=_number(lines, 3),
         socket_folder=Path(_text(lines, 4)),
         tcp_address=_text(lines, 5),
-        ready=_text(lines, 7) == "ready",
+        ready=_text(lines, 7) in {"ready", "standby"},
     )
 
 

@@ -19,6 +19,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from infrastructure.embedded import EmbeddedPostgres
+from infrastructure.embedded.binaries import Binaries
 from infrastructure.embedded.server import free_port
 from tests.faults import signals
 from tests.servers.simulator import await_that
@@ -27,9 +28,16 @@ from tests.servers.simulator import await_that
 class Cluster:
     """One server; whatever happens to it, `start` brings it back with its files and on its port."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
-        self.port = free_port()
-        self._server = EmbeddedPostgres(folder, listen_tcp=True, port=self.port, settings=settings)
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        port: int | None = None,
+        binaries: Binaries | None = None,
+    ) -> None:
+        self.port = port or free_port()
+        self._server = EmbeddedPostgres(folder, listen_tcp=True, port=self.port, settings=settings, binaries=binaries)
         self.dsn = self._server.start().tcp_dsn
         self.folder = folder
 
