@@ -18,7 +18,7 @@ from infrastructure.postgres.dead_letters import PostgresDeadLetters
 from infrastructure.postgres.store import PostgresStore
 from tests.e2e.program import order_line
 from workers.cli.commands import app
-from workers.cli.dlq_decide import per_second
+from workers.cli.dlq_bulk import per_second
 from workers.cli.failures import Usage
 
 EVIL = "\x1b[2J\x9b31m\u202eevil"
