@@ -27,9 +27,7 @@ HEARD_S = 1.0  # until the whole fleet has heard of it
 def test_an_outage_costs_time_and_nothing_else(kind: Any, database: str, tmp_path: Path) -> None:
     case = Case(kind=kind, orders=220, rate=10.0, before_s=10.0, outage_s=8.0)
     seen = measure(case, database, tmp_path)
-    assert (seen.dead, seen.calls_while_open) == (0, 0)
-    assert seen.attempts_burnt == 0 or kind == "refused"  # a few calls that were cut off did not open their breakers
-    assert seen.attempts_burnt <= 5
+    assert (seen.dead, seen.attempts_burnt, seen.calls_while_open) == (0, 0, 0)
     assert seen.phases >= 1
     assert seen.most_in_a_phase <= PERMITS
     assert seen.peak_ratio <= 1.5 + 3 / seen.normal_per_s  # a call or two more or less is chance at ten a second
