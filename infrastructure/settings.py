@@ -82,6 +82,18 @@ class Settings(BaseModel):
     broker_url: SecretStr = Field(
         SecretStr("pgmq://"), description="pgmq:// (the same database), amqp://, amqps://, memory:// (one process)"
     )
+    coordination_url: str | None = Field(
+        None,
+        description="where leases and live settings are: etcd://host:port,host:port or etcds://...; none: Postgres",
+    )
+    etcd_prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] = Field(
+        "orderwright", description="first part of all keys in etcd; one for each database"
+    )
+    etcd_ca: Path | None = Field(None, description="certificates (PEM) that etcd's servers are verified by")
+    etcd_cert: Path | None = Field(None, description="our certificate (PEM) for etcd")
+    etcd_key: Path | None = Field(None, description="the key (PEM) of that certificate")
+    etcd_user: str | None = Field(None, description="etcd's user, where it asks for one")
+    etcd_password: SecretStr | None = Field(None, description="the password of that user")
     gateway_url: str | None = Field(None, description="the outside world's base URL; see `orderwright simulator`")
     data_dir: Path = Field(Path(".orderwright"), description="the embedded server and other files of this installation")
     visibility_timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(
