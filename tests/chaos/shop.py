@@ -60,8 +60,13 @@ SETTINGS = {
 
 @dataclass(kw_only=True)
 class Plan:
-    """What a shop is made of. `behind_proxy`: roles that reach database, broker or gateway through the proxy of that name."""
+    """What a shop is made of.
 
+    `dsn`: what the roles are told instead of the server's own, if there are several servers.
+    `behind_proxy`: roles that reach database, broker or gateway through the proxy of that name.
+    """
+
+    dsn: str = ""
     broker_url: str = "pgmq://"
     roles: Sequence[str] = ROLES
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -77,7 +82,7 @@ class Shop:
         self.cluster = cluster
         self.chance = chance
         self.plan = plan
-        self.dsn = cluster.dsn
+        self.dsn = plan.dsn or cluster.dsn
         self.observer = Observer(self.dsn)
         self.history = History(folder / "history.jsonl")
         self.ledger = folder / "ledger.db"
