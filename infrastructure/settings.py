@@ -96,6 +96,10 @@ class Settings(BaseModel):
     etcd_password: SecretStr | None = Field(None, description="the password of that user")
     gateway_url: str | None = Field(None, description="the outside world's base URL; see `orderwright simulator`")
     data_dir: Path = Field(Path(".orderwright"), description="the embedded server and other files of this installation")
+    runtime_dir: Path | None = Field(
+        None,
+        description="a folder of this process alone, for the heartbeat that `orderwright health` reads; none: no heartbeat",
+    )
     visibility_timeout_s: Annotated[int, Field(ge=1, le=3600)] = Field(
         30, description="pgmq:// only: when a message that nobody acknowledged is given out again"
     )
