@@ -70,3 +70,16 @@ def test_a_broken_statement_or_count_names_the_line(program: Program, tmp_path: 
     (tmp_path / "books.jsonl").write_text("")
     ended = program.call("reconcile", "--statement", "books.jsonl", "--count", "count.csv")
     assert (ended.code, "count.csv line 2: on_hand" in ended.err) == (3, True)
+
+
+def test_what_is_still_under_way_is_a_difference_only_for_the_impatient(program: Program, simulator: Simulator) -> None:
+    simulator.behave(faults_of={"authorize": {"drop_after": 1.0}, "inquire": {"unavailable": 1.0}})
+    order_file(program.folder / "o.jsonl", 1)
+    with program.running("worker", "--gateway-url", simulator.url):
+        assert program.call("submit", "o.jsonl").code == 0
+        await_that(lambda: simulator.rows("SELECT count(*) FROM authorizations") == [(1,)])
+    ask = ("reconcile", "--json", "--gateway-url", simulator.url, "--patience")
+    patient, impatient = program.call(*ask, "300"), program.call(*ask, "0")
+    assert (patient.code, patient.json()) == (0, [])
+    assert [(one["kind"], one["order_id"]) for one in impatient.json()] == [("unanswered here", "A-0")]
+    assert impatient.code == 1
