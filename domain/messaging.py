@@ -85,7 +85,16 @@ class Publisher(Protocol):
 
 
 class Consumer(Protocol):
-    """Runs in a thread of its own, over outages of the broker, until it is stopped."""
+    """Runs in a thread of its own, over outages of the broker, until it is stopped.
+
+    `connected`: it has a session with the broker. `turned_at`: when, by the monotonic clock, its loop last turned, connected or not.
+    """
+
+    @property
+    def connected(self) -> bool: ...
+
+    @property
+    def turned_at(self) -> float: ...
 
     def start(self, on_message: Callable[[Inbound], None]) -> None:
         """Hand over every message that can be read, one at a time; `UndecodableMessage` raised by it refuses the message."""

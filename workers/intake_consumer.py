@@ -25,6 +25,7 @@ from infrastructure.intake import (
     unreadable,
     without_digits,
 )
+from workers.health import Pulse, Silent
 from workers.intake import Outcome, Refused
 from workers.replies import Replies, can_answer
 
@@ -71,6 +72,7 @@ class IntakeConsumer:
         self._dead_letter = dead_letter
         self._inbox: SimpleQueue[Inbound] = SimpleQueue()
         self._stop = threading.Event()
+        self.pulse: Pulse = Silent()
 
     def stop(self) -> None:
         """Ask for the end; safe in a signal handler."""
@@ -82,10 +84,15 @@ class IntakeConsumer:
         self._replies.start()
         while not self._stop.is_set():
             self._serve([open_message(inbound) for inbound in self._take()])
+            self._beat(reached=True)
         for inbound in self._rest():
             inbound.release()
         consumed = self._consumer.stop(PART_S)
         return self._replies.stop(PART_S) and consumed
+
+    def _beat(self, *, reached: bool) -> None:
+        """What brings the orders is a part of this role: while it hangs, nothing comes, and that looks like quiet."""
+        self.pulse.beat(reached=reached and self._consumer.connected, at=self._consumer.turned_at)
 
     def _take(self) -> list[Inbound]:
         """What is there; waits for the first one only. Its number is bounded by the consumer's prefetch."""
@@ -127,6 +134,7 @@ class IntakeConsumer:
                 return self._intake.accept(orders)
             except StoreUnavailable as error:
                 log.warning("orders wait for the database", orders=len(orders), reason=error.reason)
+                self._beat(reached=False)
             if self._stop.wait(pause_s):
                 return None
             pause_s = min(2.0, 2 * pause_s)

@@ -8,6 +8,7 @@ producers left behind when they were killed.
 
 import hashlib
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -19,6 +20,7 @@ from domain.errors import BrokerUnavailable, Poison, StoreUnavailable
 from domain.messaging import Consumer, Inbound
 from domain.review import BODY_LIMIT, Message
 from infrastructure.failpoints import reach
+from workers.health import Pulse, Silent
 
 log = structlog.get_logger()
 
@@ -26,6 +28,7 @@ PAUSE_S = 1.0
 LONGEST_LABEL = 500
 MOST_LABELS = 50
 TIDY_EVERY_S = 60.0
+BEAT_S = 1.0
 
 
 class Keep(Protocol):
@@ -51,6 +54,8 @@ class Keeper:
         self._tidy_every_s = tidy_every_s
         self._stop = threading.Event()
         self.kept = 0
+        self.pulse: Pulse = Silent()
+        self._database_is_there = True  # until a letter could not be stored
 
     def stop(self) -> None:
         """Ask the keeper to end."""
@@ -59,8 +64,13 @@ class Keeper:
     def run(self) -> bool:
         """Keep until stopped; True if the consumer ended in time."""
         self._consumer.start(self._keep)
-        while not self._stop.wait(self._tidy_every_s):
-            self._tidy_up()
+        tidy_at = time.monotonic() + self._tidy_every_s
+        while not self._stop.wait(min(BEAT_S, self._tidy_every_s)):
+            ready = self._database_is_there and self._consumer.connected
+            self.pulse.beat(reached=ready, at=self._consumer.turned_at)
+            if time.monotonic() >= tidy_at:
+                tidy_at = time.monotonic() + self._tidy_every_s
+                self._tidy_up()
         return self._consumer.stop(3.0)
 
     def _tidy_up(self) -> None:
@@ -75,7 +85,9 @@ class Keeper:
         reach("before_bury")
         try:
             letter = self._stored(message)
+            self._database_is_there = True
         except StoreUnavailable as error:
+            self._database_is_there = False
             log.warning("dead letter stays at the broker", reason=error.reason)
             self._stop.wait(PAUSE_S)
             inbound.release()

@@ -4,8 +4,9 @@ It polls. Between rounds that found something it rests as long as the round took
 and the projector never takes more than half a core; when there is nothing to do the pause doubles up to 250 ms. `wake` ends a pause
 at once. A lost database costs time only: the round was one transaction, and the next one begins with a new connection.
 
-Of several projectors each keeps those read models up to date whose leases it has; one that has none stands by. The leases save
-double work. That no checkpoint is moved by a projector that lost its lease is ensured where it is moved, in that transaction.
+Of several projectors each keeps those partitions of read models up to date whose leases it has, about as many as every other; one that
+has none stands by. The leases save double work. That no checkpoint is moved by a projector that lost its lease is ensured where it is
+moved, in that transaction.
 """
 
 import random
@@ -19,6 +20,7 @@ import structlog
 
 from domain.errors import Transient
 from domain.lease import Grant
+from workers.health import Pulse, Silent
 from workers.shares import Shares
 
 log = structlog.get_logger()
@@ -26,6 +28,7 @@ log = structlog.get_logger()
 BUSY_S = 0.01
 IDLE_S = 0.25
 LONGEST_BACKOFF_S = 5.0
+CERTAIN_S = 2.0  # the database is asked more often, even by who stands by
 
 
 class StoppedProjection(Protocol):
@@ -42,13 +45,19 @@ class StoppedProjection(Protocol):
 
 
 class Round(Protocol):
-    """What a round did; `more`: there is more to do at once; `lost`: projections whose lease was not ours any more."""
+    """What a round did.
+
+    `more`: there is more to do at once; `lost`: what was not ours any more; `changed`: there are other partitions now than before.
+    """
 
     @property
     def events(self) -> int: ...
 
     @property
     def more(self) -> bool: ...
+
+    @property
+    def changed(self) -> bool: ...
 
     @property
     def stopped(self) -> Sequence[StoppedProjection]: ...
@@ -83,12 +92,15 @@ class Projector:
         self._bell: SimpleQueue[None] = SimpleQueue()  # unlike an Event, safe to ring from a signal handler
         self._pause_s = BUSY_S
         self._failures = 0
+        self._failed_at = float("-inf")
+        self.pulse: Pulse = Silent()
 
     def run(self) -> None:
         """Work until told to stop; a round that has begun is finished."""
         try:
             while not self._stopping:
                 pause_s = self._round()
+                self.pulse.beat(reached=time.monotonic() - self._failed_at > CERTAIN_S)
                 if pause_s and not self._stopping:
                     with suppress(Empty):
                         self._bell.get(timeout=pause_s)
@@ -119,6 +131,8 @@ class Projector:
             return self._back_off(error)
         if self._shares is not None:
             self._shares.drop(done.lost)
+            if done.changed:
+                self._shares.look_soon()
         if self._failures:
             log.info("projector.recovered", failures=self._failures)
             self._failures = 0
@@ -137,6 +151,7 @@ class Projector:
 
     def _back_off(self, error: Transient) -> float:
         self._failures += 1
+        self._failed_at = time.monotonic()
         longest = min(LONGEST_BACKOFF_S, 0.1 * 2 ** min(self._failures, 10))
         if self._failures == 1:
             log.warning("projector.waiting", reason=error.reason)

@@ -22,6 +22,7 @@ from domain.work import Step
 from infrastructure.failpoints import reach
 from workers.announce import Announce
 from workers.breaking import AllClosed, Breakers, without
+from workers.health import Pulse, Silent
 
 log = structlog.get_logger()
 
@@ -67,6 +68,7 @@ class Relay:
         self._orphans_at = float("-inf")
         self._tidied_at = float("-inf")
         self.announced = 0
+        self.pulse: Pulse = Silent()
 
     def stop(self) -> None:
         """Ask the relay to end after this look."""
@@ -83,6 +85,7 @@ class Relay:
                 failures += 1
                 busy = False
                 log.warning("relay waits", reason=error.reason, failures=failures)
+            self.pulse.beat(reached=not failures)
             pause = self._settings.interval_s * 2 ** min(failures, 4)
             self._stop.wait(0.0 if busy else pause * random.uniform(0.75, 1.25))
 

@@ -23,6 +23,7 @@ from workers.breaking import AllClosed, Breakers
 from workers.calls import CallThreads, World
 from workers.claims import ASK_AGAIN_S
 from workers.conductor import Conductor
+from workers.health import Pulse, Silent
 from workers.holding import Holding
 from workers.mailbox import Answered, Mailbox, Nudge
 from workers.tools import Tools, WorkerStore
@@ -74,6 +75,7 @@ class StepWorker:
             breakers=breakers,
         )
         self.conductor = Conductor(tools, settings)
+        self.pulse: Pulse = Silent()
         self._settings = settings
         self._over: Future[bool] = Future()
         self._ending = threading.Lock()
@@ -149,9 +151,11 @@ class StepWorker:
         while not self._stop.is_set():
             try:
                 self.conductor.once(timeout_s=self._patience())
+                self.pulse.beat(reached=self.holding.in_force() is not None)
                 failures = 0
             except StoreUnavailable as error:
                 failures += 1
+                self.pulse.beat(reached=False)
                 log.warning("store unavailable", reason=error.reason, failures=failures)
                 self._stop.wait(min(5.0, 0.1 * 2 ** min(failures, 6)) * random.uniform(0.5, 1))
         return self._drain()
@@ -168,6 +172,7 @@ class StepWorker:
         self.conductor.drain()
         log.info("draining", runs=len(self.conductor.desk))
         while time.monotonic() < self._stop_by:
+            self.pulse.beat(reached=False)
             try:
                 if len(self.conductor.desk) and not self.holding.is_lost() and time.monotonic() < calling:
                     self.conductor.conclude(timeout_s=0.1)

@@ -44,6 +44,7 @@ class KombuConsumer:
         self._thread: threading.Thread | None = None
         self._paused: frozenset[str] = frozenset()
         self.connected = False
+        self.turned_at = monotonic()
 
     def pause(self, queues: Iterable[str]) -> None:
         self._paused |= set(queues)
@@ -78,6 +79,7 @@ class KombuConsumer:
         failures = 0
         try:
             while not self._stopping.is_set():
+                self.turned_at = monotonic()
                 healthy = self._live_once(handlers)
                 failures = 1 if healthy else failures + 1
                 self._stopping.wait(_pause(failures))
@@ -102,6 +104,7 @@ class KombuConsumer:
         self.connected = True
         while not self._stopping.is_set():
             reach("consuming")
+            self.turned_at = monotonic()
             session.turn(paused=self._paused)
         session.close()
 

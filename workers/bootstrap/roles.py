@@ -16,6 +16,7 @@ from workers.bootstrap.schema import Projections
 from workers.bootstrap.terms import default_name, policy, worker_settings
 from workers.bootstrap.worker_role import WorkerRole
 from workers.handle import Handler
+from workers.health import Heartbeat, Silent
 from workers.keeper import Keeper, leave
 from workers.pausing import Pausing
 from workers.projector import Projector
@@ -29,6 +30,16 @@ if TYPE_CHECKING:
 
 class Roles(Breaking):
     """What runs until it is told to stop."""
+
+    heart: Heartbeat | Silent = Silent()
+
+    def pulse(self, role: str) -> Heartbeat | Silent:
+        """Where the loop of a role shows that it turns; it goes away when everything is closed."""
+        folder = self.settings.runtime_dir
+        if folder is not None:
+            self.heart = Heartbeat(folder, role, live_s=self.settings.stuck_s)
+            self.opened.callback(self.heart.close)
+        return self.heart
 
     def handler(self) -> Handler:
         """Commands of a person."""
@@ -55,6 +66,7 @@ class Roles(Breaking):
         queues = [queue_of(step) for step in sorted(settings.steps)]
         role = WorkerRole(worker, self.broker(), queues, self.letters().unknown_orders)
         breakers.consumer = role.consumer
+        worker.pulse = self.pulse("worker")
         return role
 
     def intake(self, actor: str = "intake") -> "Intake":
@@ -75,7 +87,9 @@ class Roles(Breaking):
         self.opened.callback(dead.close)
         bury = DeadLetterSender(publisher=dead, queue=DEAD_QUEUE)
         consumer = broker.consumer([INTAKE_QUEUE], on_unreadable=bury, prefetch=100)
-        return IntakeConsumer(consumer, self.intake("broker"), Replies(replies), bury)
+        role = IntakeConsumer(consumer, self.intake("broker"), Replies(replies), bury)
+        role.pulse = self.pulse("intake")
+        return role
 
     def keeper(self) -> Keeper:
         """Stores the broker's dead letters."""
@@ -84,13 +98,19 @@ class Roles(Breaking):
         consumer = broker.consumer([DEAD_QUEUE], on_unreadable=leave, check=anything)
         publisher = broker.publisher()
         self.opened.callback(publisher.close)
-        return Keeper(consumer, self.letters().keep, publisher.tidy)
+        role = Keeper(consumer, self.letters().keep, publisher.tidy)
+        role.pulse = self.pulse("keeper")
+        return role
 
     def projector(self) -> Projector:
         """Keeps the read models up to date, as many of them as others leave to it."""
-        return Projections(self.migrated(), direct=self.direct()).projector(self.leases("projector"))
+        role = Projections(self.migrated(), direct=self.direct()).projector(self.leases("projector"))
+        role.pulse = self.pulse("projector")
+        return role
 
     def relay(self) -> Relay:
         """A relay over this runtime's store and broker."""
         wake_ups, breakers = self.wake_ups(), self.breakers("relay")
-        return Relay(self.store(), wake_ups.announce, wake_ups.backlog, breakers=breakers)
+        role = Relay(self.store(), wake_ups.announce, wake_ups.backlog, breakers=breakers)
+        role.pulse = self.pulse("relay")
+        return role

@@ -7,6 +7,7 @@ from workers.cli import (
     dlq,
     dlq_decide,
     doctor,
+    health,
     leases,
     look,
     migrate,
@@ -30,6 +31,7 @@ MODULES = (
     dlq,
     dlq_decide,
     doctor,
+    health,
     leases,
     look,
     migrate,
@@ -46,7 +48,19 @@ PANELS = {
     "Try it": ("demo", "dev"),
     "Orders": ("submit", "orders", "stock"),
     "Roles": ("worker", "relay", "projector", "intake", "keeper", "simulator"),
-    "Operate": ("migrate", "doctor", "reconcile", "work", "leases", "breakers", "replay", "dlq", "config", "schemas"),
+    "Operate": (
+        "migrate",
+        "doctor",
+        "health",
+        "reconcile",
+        "work",
+        "leases",
+        "breakers",
+        "replay",
+        "dlq",
+        "config",
+        "schemas",
+    ),
 }
 _PANEL_OF = {name: panel for panel, names in PANELS.items() for name in names}
 

@@ -43,6 +43,7 @@ def serve(cli: Cli, make: "Callable[[Runtime], Role]", *, with_parent: bool) -> 
             stop_with_parent()
         with cli.runtime() as runtime:
             role = make(runtime)
+            stopper.on_stop(runtime.heart.drain)
             stopper.on_stop(role.stop)
             with all_or_nothing():
                 finished = role.run()

@@ -16,6 +16,7 @@ GROUPS = {
     "stock": {"receive", "show"},
     "migrate": {"up", "status", "check", "wait", "sql"},
     "work": {"list", "rebuild", "audit"},
+    "health": {"live", "ready"},
     "leases": {"list"},
     "breakers": {"list", "history", "open", "close", "auto"},
     "config": {"show"},
