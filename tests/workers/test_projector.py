@@ -124,21 +124,8 @@ def test_a_wake_up_ends_an_idle_pause() -> None:
     assert len(script.taken) == 6
 
 
-def test_a_projector_does_what_it_has_the_leases_of_and_another_takes_over_what_it_leaves() -> None:
-    table = MemoryLeases(Clock())
-    names = ["orders", "stock"]
-    first, second = (Shares(Leases(table, name, TIME), "projector", names, look_every_s=0.0) for name in "ab")
-    assert set(first.held()) == {"orders", "stock"}
-    assert second.held() == {}
-    first.drop(["stock"])
-    assert set(second.held()) == {"stock"}
-    first.close()
-    assert set(second.held()) == {"orders", "stock"}
-    second.close()
-
-
 def test_a_projector_without_a_lease_stands_by_and_one_whose_lease_is_lost_gives_it_up() -> None:
-    shares = Shares(Leases(MemoryLeases(Clock()), "a", TIME), "projector", ["orders"], look_every_s=0.0)
+    shares = Shares(Leases(MemoryLeases(Clock()), "a", TIME), "projector", lambda: ["orders"], look_every_s=0.0)
     script = Script([Round(lost=["orders"]), Round()])
     projector = Projector(script, shares)
     script.done = projector.stop
@@ -148,7 +135,7 @@ def test_a_projector_without_a_lease_stands_by_and_one_whose_lease_is_lost_gives
     assert epochs[0] < epochs[1] == epochs[2]
     other = Leases(table := MemoryLeases(Clock()), "b", TIME)
     assert other.take("projector:orders") is not None
-    idle = Projector(script, Shares(Leases(table, "a", TIME), "projector", ["orders"], look_every_s=0.0))
+    idle = Projector(script, Shares(Leases(table, "a", TIME), "projector", lambda: ["orders"], look_every_s=0.0))
     script.rounds, script.held = [Round()], []
     assert idle._round() == IDLE_S
     assert script.held == []

@@ -36,11 +36,12 @@ class Projections:
         self._module = projections
         self.status = partial(projections.status, dsn)
         self.verify = partial(projections.verify, direct)
+        self.partition = partial(projections.partition, dsn)
 
     def projector(self, leases: Leases) -> Projector:
         """The role that keeps up to date what it gets the leases of."""
-        shares = Shares(leases, "projector", self._module.READ_MODELS)
-        return Projector(self._module.PostgresProjector(self._dsn), shares)
+        projections = self._module.PostgresProjector(self._dsn, guard=leases.table.guard)
+        return Projector(projections, Shares(leases, "projector", projections.names))
 
     def replay(
         self,

@@ -26,6 +26,7 @@ class Stop:
     """The fact at which a projection stopped, and why."""
 
     position: int
+    stream: str
     reason: str
 
 
@@ -60,4 +61,4 @@ def _stop(fact: Fact, error: Exception) -> Stop:
     if isinstance(error, psycopg.Error):
         what = f"{type(error).__name__}: {error.diag.message_primary or 'refused'}"
     reason = f"{fact.stream} version {fact.version} (position {fact.position}): {what}"
-    return Stop(position=fact.position, reason=reason[:_LONGEST_REASON])
+    return Stop(position=fact.position, stream=fact.stream, reason=reason[:_LONGEST_REASON])

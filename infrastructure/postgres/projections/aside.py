@@ -12,7 +12,7 @@ from domain.errors import Misconfigured
 from infrastructure.postgres.database import Connection
 from infrastructure.postgres.projections.applying import Stop, apply
 from infrastructure.postgres.projections.models import ReadModel
-from infrastructure.postgres.projections.pages import Pages
+from infrastructure.postgres.projections.pages import Pages, Some
 from infrastructure.postgres.queries import load
 
 _SQL = load("projections")
@@ -47,6 +47,13 @@ class Aside:
             self.stop = apply(self._connection, self.model, page.facts)
         self.position = self.stop.position - 1 if self.stop else page.last
         return True
+
+    def stretch(self, pages: Pages, *, after: int, up_to: int, only: Some) -> None:
+        """Apply what some partitions have beyond the others, inside the caller's transaction."""
+        while self.stop is None and after < up_to:
+            page = pages.read(self._connection, after=after, up_to=up_to, only=only)
+            self.stop = apply(self._connection, self.model, page.facts)
+            after = page.last
 
     def live(self, name: str) -> Identifier:
         """The original of a table, with its schema."""

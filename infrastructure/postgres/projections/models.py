@@ -22,7 +22,10 @@ _SQL = load("read_models")
 
 
 class ReadModel(Protocol):
-    """`apply` works inside the caller's transaction and sees only facts of `categories`, in the global order."""
+    """`apply` works inside the caller's transaction and sees only facts of `categories`, in the global order.
+
+    Rows belong to one partition each, unless the model is `mixed`: then some are added to by all, and stay locked until the commit.
+    """
 
     @property
     def name(self) -> str: ...
@@ -33,6 +36,9 @@ class ReadModel(Protocol):
     @property
     def categories(self) -> frozenset[str]: ...
 
+    @property
+    def mixed(self) -> bool: ...
+
     def apply(self, connection: Connection, facts: Sequence[Fact]) -> None: ...
 
 
@@ -41,6 +47,7 @@ class OrderSummaries:
 
     name = "order_summary"
     categories = ORDER_CATEGORIES
+    mixed = True  # the counts of stages
     summaries = Table(
         "order_summary_v1",
         dict.fromkeys(["order_id", "customer_id", "country", "currency", "payment", "fulfillment"], "text")
@@ -93,6 +100,7 @@ class OrderTimelines:
 
     name = "order_timeline"
     categories = ORDER_CATEGORIES
+    mixed = False
     entries = Table(
         "order_timeline_v1",
         {"order_id": "text", "position": "int8", "at": "timestamptz", "stream": "text"}
@@ -110,6 +118,7 @@ class StockLevels:
 
     name = "stock_levels"
     categories = frozenset({"stock"})
+    mixed = False
     levels = Table(
         "stock_levels_v1",
         {"warehouse": "text", "sku": "text"}

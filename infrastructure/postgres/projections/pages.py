@@ -5,6 +5,7 @@ category stop at it.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 from domain.errors import Poison
 from infrastructure import codec
@@ -24,27 +25,38 @@ class Page:
     full: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Some:
+    """Some partitions of so many."""
+
+    partitions: int
+    mine: tuple[int, ...]
+
+
 class Pages:
     """Reads pages and remembers the last one."""
 
     def __init__(self, *, size: int, categories: frozenset[str]) -> None:
         self._size = size
         self._categories = categories
-        self._last: tuple[tuple[int, int], Page] | None = None
+        self._last: tuple[tuple[int, int, Some | None], Page] | None = None
 
-    def read(self, connection: Connection, *, after: int, up_to: int) -> Page:
-        """The next page; `up_to` must not be beyond the low-water mark."""
-        if self._last is None or self._last[0] != (after, up_to):
-            self._last = (after, up_to), self._read(connection, after, up_to)
+    def read(self, connection: Connection, *, after: int, up_to: int, only: Some | None = None) -> Page:
+        """The next page, of all partitions or of some; `up_to` must not be beyond the low-water mark."""
+        if self._last is None or self._last[0] != (after, up_to, only):
+            self._last = (after, up_to, only), self._read(connection, after, up_to, only)
         return self._last[1]
 
     def forget(self) -> None:
         """Give the memory back."""
         self._last = None
 
-    def _read(self, connection: Connection, after: int, up_to: int) -> Page:
-        arguments = {"after": after, "up_to": up_to, "limit": self._size}
-        rows = connection.execute(_SQL["page"], arguments, binary=True).fetchall()
+    def _read(self, connection: Connection, after: int, up_to: int, only: Some | None) -> Page:
+        arguments: dict[str, Any] = {"after": after, "up_to": up_to, "limit": self._size}
+        if only is not None:
+            arguments |= {"partitions": only.partitions, "mine": list(only.mine)}
+        query = _SQL["page" if only is None else "page_of_partitions"]
+        rows = connection.execute(query, arguments, binary=True).fetchall()
         full = len(rows) == self._size
         facts = [
             fact(position, stream, version, _event(name, schema, data), at)

@@ -4,7 +4,7 @@
                                                       drop the old tables, move the copies over, move the checkpoint: COMMIT
 
 Nobody ever reads a half-built table. A rebuild that dies leaves copies that nobody reads; the next one drops them and starts again,
-because they may be the work of other code. The checkpoint never goes back. Of two rebuilds of one projection the second is refused. A
+because they may be the work of other code. The checkpoint never goes back; those of several partitions come to the furthest. Of two rebuilds of one projection the second is refused. A
 projection that meets an event that it cannot take keeps its old tables; the others are switched.
 """
 
@@ -21,10 +21,10 @@ from psycopg.sql import SQL, Identifier
 from domain.errors import CommandRefused, StoreUnavailable
 from infrastructure.failpoints import reach
 from infrastructure.postgres.database import Connection, translated
+from infrastructure.postgres.projections import checkpoints
 from infrastructure.postgres.projections.aside import BUILD, Aside
 from infrastructure.postgres.projections.models import ReadModel, read_models
 from infrastructure.postgres.projections.pages import Pages
-from infrastructure.postgres.projections.projector import checkpoint, move
 from infrastructure.postgres.projections.session import connect_alone, garbage_collector_paused
 from infrastructure.postgres.queries import load
 from infrastructure.postgres.watermark import LowWaterMark
@@ -147,12 +147,13 @@ class PostgresRebuild:
         with connection.transaction():
             connection.execute("SET LOCAL lock_timeout = '500ms'")
             connection.execute(_SQL["wait_for"], {"name": name})
-            position, _ = checkpoint(connection, name)
+            there = checkpoints.whole(connection, name)
+            position = max(one.position for one in there)
             while build.fill(self._pages, up_to=position):
                 pass
             if build.stop is not None:
                 return
             build.put_live()
-            move(connection, name, build.position)
+            checkpoints.move(connection, [one.name for one in there], build.position)
             connection.execute(_SQL["rebuilt"], {"name": name})
             reach("before_switch_commit")

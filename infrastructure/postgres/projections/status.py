@@ -1,6 +1,6 @@
-"""How far each projection is, and whether one stands still."""
+"""How far each projection is, in how many partitions, and whether one stands still."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,16 +14,23 @@ _SQL = load("projections")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectionStatus:
-    """`lag_events` counts positions, holes of rollbacks included; `lag_s` is the age of the oldest event not applied."""
+    """`position` is that of the last of its partitions; `lag_events` counts positions, holes of rollbacks included.
+
+    `lag_s` is the age of the oldest event not applied. While the number of partitions is to become `wanted`, none goes beyond `barrier`.
+    """
 
     name: str
     position: int
     head: int
     lag_events: int
     lag_s: float
-    state: Literal["running", "stopped", "rebuilding"]
+    state: Literal["running", "stopped", "rebuilding", "repartitioning"]
     reason: str
     rebuilds: int
+    partitions: int
+    wanted: int | None
+    barrier: int | None
+    positions: Sequence[int]
 
 
 def status(dsn: str, names: Iterable[str] | None = None) -> list[ProjectionStatus]:
@@ -33,14 +40,18 @@ def status(dsn: str, names: Iterable[str] | None = None) -> list[ProjectionStatu
         rows = connection.execute(_SQL["status"], {"names": wanted}).fetchall()
     return [
         ProjectionStatus(
-            name=name,
-            position=position,
-            head=head,
-            lag_events=max(0, head - position),
-            lag_s=max(0.0, lag_s or 0.0),
-            state=state,
-            reason=reason,
-            rebuilds=rebuilds,
+            name=row[0],
+            position=row[1],
+            head=row[2],
+            lag_events=max(0, row[2] - row[1]),
+            lag_s=max(0.0, row[3] or 0.0),
+            state=row[4],
+            reason=row[5],
+            rebuilds=row[6],
+            partitions=row[7],
+            wanted=row[8],
+            barrier=row[9],
+            positions=row[10],
         )
-        for name, position, head, lag_s, state, reason, rebuilds in rows
+        for row in rows
     ]

@@ -1,7 +1,8 @@
 """Is a read model what its events say? A fresh fold at its checkpoint, compared row by row.
 
 The fold goes into temporary tables, page by page, while the projector runs on; the last stretch and the comparison happen in one
-snapshot, so both sides stand at the same position and nobody is held up.
+snapshot, so both sides stand at the same position and nobody is held up. Where partitions stand at different positions, the fold goes
+as far as the last of them, and from there for each as far as it is.
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from psycopg.sql import SQL
 from infrastructure.postgres.database import Connection, translated
 from infrastructure.postgres.projections.aside import TEMPORARY, Aside
 from infrastructure.postgres.projections.models import read_models
-from infrastructure.postgres.projections.pages import Pages
+from infrastructure.postgres.projections.pages import Pages, Some
 from infrastructure.postgres.projections.session import connect_alone, garbage_collector_paused
 from infrastructure.postgres.queries import load
 
@@ -57,20 +58,24 @@ def verify(
 def _verify(
     connection: Connection, fold: Aside, pages: Pages, on_progress: Callable[[int, int], object], limit: int
 ) -> list[Difference]:
-    target = _position(connection, fold)
+    target = min(_positions(connection, fold).values())
     while fold.fill(pages, up_to=target):
         on_progress(fold.position, target)
     with connection.transaction():
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        target = _position(connection, fold)
+        positions = _positions(connection, fold)
+        target = min(positions.values())
         while fold.fill(pages, up_to=target):
             on_progress(fold.position, target)
+        for only, position in positions.items():
+            fold.stretch(pages, after=target, up_to=position, only=only)
         return _compare(connection, fold, limit)
 
 
-def _position(connection: Connection, fold: Aside) -> int:
-    row = connection.execute(_SQL["position"], {"name": fold.model.name}).fetchone()
-    return int(row[0]) if row else 0
+def _positions(connection: Connection, fold: Aside) -> dict[Some, int]:
+    rows = connection.execute(_SQL["positions"], {"name": fold.model.name}).fetchall()
+    found = {Some(partitions=partitions, mine=(number,)): position for position, partitions, number in rows}
+    return found or {Some(partitions=1, mine=(0,)): 0}
 
 
 def _compare(connection: Connection, fold: Aside, limit: int) -> list[Difference]:
