@@ -16,11 +16,11 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infrastructure.deadline import watchdog
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.wire import Silent
+from infrastructure.primary import address, greet
 
 Row = tuple[Any, ...]
 
@@ -40,15 +40,16 @@ class Link:
     """Looks like a connection pool to PGMQ's client."""
 
     def __init__(self, settings: BrokerSettings, *, consuming: bool) -> None:
-        self._conninfo = completed(settings)
+        self._settings = settings
         self._consuming = consuming
         self._io_timeout_s = settings.io_timeout_s
         self._connection: psycopg.Connection[Row] | None = None
         self.is_pooled = False
 
     def open(self) -> None:
-        self._connection = connection = psycopg.connect(self._conninfo, autocommit=True)
+        self._connection = connection = psycopg.connect(completed(self._settings), autocommit=True)
         with self.connection():
+            greet(connection, self._settings.postgres_dsn)
             durable = "off" if self._consuming else "on"
             self.is_pooled = connection.execute(DURABLE, [durable, connection.info.backend_pid]).fetchone() is None
         if self.is_pooled:
@@ -104,7 +105,6 @@ class Link:
 
 
 def completed(settings: BrokerSettings) -> str:
-    """The caller's DSN, plus what it should have said about time."""
-    given = conninfo_to_dict(settings.postgres_dsn)
+    """The caller's DSN as it is now, plus what it should have said about time."""
     connect_timeout = str(max(2, round(settings.connect_timeout_s)))  # libpq takes 1 for 2
-    return make_conninfo("", **{**defaults, "connect_timeout": connect_timeout, **given})
+    return address(settings.postgres_dsn, {**defaults, "connect_timeout": connect_timeout})

@@ -26,6 +26,7 @@ from domain.errors import StoreUnavailable
 from domain.ports import Holder
 from infrastructure.postgres.database import connect, is_pooled, translated, watched
 from infrastructure.postgres.queries import load
+from infrastructure.primary import is_passed_over
 
 _SQL = load("work")
 
@@ -45,8 +46,8 @@ class Beacon:
 
     @property
     def is_out(self) -> bool:
-        """The connection has ended on our side."""
-        return self._connection.closed
+        """The connection has ended on our side, or its server is the primary no longer."""
+        return self._connection.closed or is_passed_over(self._connection)
 
     @property
     def is_burning(self) -> bool:

@@ -8,6 +8,8 @@ Behind a pooler that lends a server's session for one transaction only (pgbounce
 or is lost: settings, prepared statements, session locks, LISTEN. Such a pooler answers the login before it has a session to lend, so
 it invents the process id that belongs to the cancel key: where that is not the id of the process that answers, we do without.
 `is_pooled` tells it of every connection that was prepared here.
+
+Which of several servers is the primary, and which was it only once: see `infrastructure.primary`.
 """
 
 import os
@@ -20,10 +22,11 @@ from typing import Any
 import psycopg
 import structlog
 from psycopg import errors as pg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from domain.errors import Misconfigured, OrderwrightError, Poison, StoreUnavailable
+from infrastructure import primary
 from infrastructure.deadline import watchdog
 from infrastructure.failpoints import reach
 
@@ -67,25 +70,28 @@ def readable(dsn: str, setting: str = "database_url") -> str:
     return dsn
 
 
-def conninfo(dsn: str, *, application: str = "orderwright") -> str:
-    """The DSN with the time-outs of the socket filled in where it names none."""
-    return make_conninfo("", **{**_SOCKET, "application_name": application, **conninfo_to_dict(dsn)})
+def conninfo(dsn: str, *, application: str = "orderwright", writable: bool = True) -> str:
+    """The DSN with the time-outs of the socket filled in where it names none; to a server that takes writes, unless one need not."""
+    return primary.address(dsn, {**_SOCKET, "application_name": application}, writable=writable)
 
 
-def connect(dsn: str, *, application: str, **session: str) -> Connection:
+def connect(dsn: str, *, application: str, writable: bool = True, **session: str) -> Connection:
     """A connection of one's own, in autocommit; `session` adds or overrides server settings. Raises `StoreUnavailable`."""
     with translated():
-        connection = psycopg.connect(conninfo(dsn, application=application), autocommit=True)
+        connection = psycopg.connect(conninfo(dsn, application=application, writable=writable), autocommit=True)
         try:
-            prepare(connection, session)
+            prepare(connection, session, greeted_as=dsn if writable else None)
         except BaseException:
             connection.close()
             raise
     return connection
 
 
-def prepare(connection: Connection, session: Mapping[str, str]) -> None:
-    """Give the session its settings, except those that the DSN names itself; none to a session that is only lent."""
+def prepare(connection: Connection, session: Mapping[str, str], *, greeted_as: str | None = None) -> None:
+    """Give the session its settings, except those that the DSN names itself; none to a session that is only lent.
+
+    A primary is greeted as well, with the DSN that led to it. Raises `primary.PassedOver` if it is one no longer.
+    """
     own = str(connection.info.get_parameters().get("options", "")).replace("-", "_")
     settings = {name: value for name, value in {**_SESSION, **session}.items() if f"{name}=" not in own}
     arguments = [list(settings), list(settings.values()), connection.info.backend_pid]
@@ -94,6 +100,8 @@ def prepare(connection: Connection, session: Mapping[str, str]) -> None:
             connection.prepare_threshold = None
             connection.execute(_POOLED)
             _say_pooled()
+        if greeted_as is not None:
+            primary.greet(connection, greeted_as)
 
 
 def is_pooled(connection: Connection) -> bool:
@@ -134,20 +142,20 @@ class Collision(StoreUnavailable):
 
 
 class Database:
-    """A small pool of autocommit connections."""
+    """A small pool of autocommit connections; to a server that takes writes, unless one need not."""
 
-    def __init__(self, dsn: str, *, application: str = "orderwright", size: int = 4) -> None:
+    def __init__(self, dsn: str, *, application: str = "orderwright", size: int = 4, writable: bool = True) -> None:
         self.dsn = dsn
         self._pid = os.getpid()
         self._pool = ConnectionPool(
-            conninfo(dsn, application=application),
+            partial(conninfo, dsn, application=application, writable=writable),
             min_size=1,
             max_size=size,
             timeout=5.0,
             reconnect_timeout=0.0,
             kwargs={"autocommit": True},
-            configure=partial(prepare, session={}),
-            check=_check_idle,
+            configure=partial(prepare, session={}, greeted_as=dsn if writable else None),
+            check=_check,
             open=True,
         )
 
@@ -158,7 +166,8 @@ class Database:
             raise RuntimeError("database connections do not survive a fork")
         with translated(), self._pool.connection() as connection, watched(connection, _USE_DEADLINE_S):
             reach("holding_connection")
-            yield connection
+            with _only_while_writable(connection):
+                yield connection
             connection.__dict__["used_at"] = time.monotonic()
 
     def close(self) -> None:
@@ -189,7 +198,19 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(f"the database did not answer ({type(error).__name__})") from error
 
 
-def _check_idle(connection: Connection) -> None:
+@contextmanager
+def _only_while_writable(connection: Connection) -> Iterator[None]:
+    """A server that has become a standby under the connection, or was behind a pooler all the time, is left."""
+    try:
+        yield
+    except pg.ReadOnlySqlTransaction:
+        connection.close()
+        raise
+
+
+def _check(connection: Connection) -> None:
+    if primary.is_passed_over(connection):
+        raise primary.PassedOver("another server was promoted")
     used_at = connection.__dict__.get("used_at", 0.0)
     if time.monotonic() - used_at > _IDLE_CHECK_S:
         with watched(connection, _CHECK_DEADLINE_S):

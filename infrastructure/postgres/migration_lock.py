@@ -14,10 +14,10 @@ from typing import Any
 
 import psycopg
 import structlog
-from psycopg.conninfo import make_conninfo
 
 from domain.errors import Misconfigured, StoreUnavailable, Transient
 from infrastructure.postgres.database import readable
+from infrastructure.primary import address, greet
 
 log = structlog.get_logger()
 
@@ -66,9 +66,10 @@ def connect(dsn: str) -> Iterator[Connection]:
 def _open(dsn: str) -> Connection:
     try:
         name = f"orderwright migrate on {socket.gethostname()} pid {os.getpid()}"
-        deadlines = make_conninfo("connect_timeout=3 tcp_user_timeout=5000", application_name=name)
-        parameters = make_conninfo(deadlines, **psycopg.conninfo.conninfo_to_dict(readable(dsn)))
-        return psycopg.connect(parameters, autocommit=True, prepare_threshold=None)
+        defaults = {"connect_timeout": "3", "tcp_user_timeout": "5000", "application_name": name}
+        connection = psycopg.connect(address(readable(dsn), defaults), autocommit=True, prepare_threshold=None)
+        greet(connection, dsn)
+        return connection
     except psycopg.OperationalError as error:
         raise StoreUnavailable(f"the database does not answer: {error}") from error
 

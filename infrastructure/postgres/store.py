@@ -14,6 +14,7 @@ from infrastructure.postgres.queries import load
 from infrastructure.postgres.rows import AppendCall, recorded
 from infrastructure.postgres.watermark import LowWaterMark
 from infrastructure.postgres.work import WorkQueries
+from infrastructure.primary import history_of
 
 _SQL = load("events")
 _APPEND_TRIES = 4
@@ -25,6 +26,7 @@ class PostgresStore(WorkQueries):
     def __init__(self, dsn: str, *, application: str = "orderwright", size: int = 4, direct: str | None = None) -> None:
         self._database = Database(dsn, application=application, size=size)
         self._mark = LowWaterMark()
+        self._mark_history: tuple[int, int] | None = None
         self._mark_lock = threading.Lock()
         self._clock = _DatabaseClock()
         super().__init__(self._database, self._clock.note, direct=direct or dsn)
@@ -78,6 +80,8 @@ class PostgresStore(WorkQueries):
     def low_water_mark(self) -> int:
         """See `domain.ports.Reader.low_water_mark`."""
         with self._mark_lock, self._database.connection() as connection:
+            if (history := history_of(connection)) != self._mark_history:
+                self._mark, self._mark_history = LowWaterMark(), history  # positions may begin anew behind the old mark
             head = _scalar(connection, "head")
             holders = {row[0] for row in connection.execute(_SQL["appenders"])}
             return self._mark.observe(head, holders)
