@@ -1,0 +1,18 @@
+"""The way in: a client, or a clear word about the package that is missing."""
+
+from typing import TYPE_CHECKING
+
+from domain.errors import Misconfigured
+from infrastructure.etcd.address import Access
+
+if TYPE_CHECKING:
+    from infrastructure.etcd.client import Etcd
+
+
+def connect(access: Access) -> "Etcd":
+    """A client; nothing is sent yet. Raises `Misconfigured` where urllib3 is not installed."""
+    try:
+        from infrastructure.etcd.client import Etcd
+    except ModuleNotFoundError as error:
+        raise Misconfigured(f"coordination_url needs {error.name}: pip install 'orderwright[etcd]'") from None
+    return Etcd(access)
