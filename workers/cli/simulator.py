@@ -13,6 +13,7 @@ from workers.cli.roles import WithParent
 from workers.cli.signals import stop_with_parent
 
 if TYPE_CHECKING:
+    from workers.health import Heartbeat, Silent
     from workers.simulator import Behaviour
 
 
@@ -22,7 +23,8 @@ def simulator(  # noqa: PLR0913, PLR0917 - one option each
     ledger: Annotated[
         Path | None, typer.Option(help="SQLite file with the books (default: ledger.db in --data-dir)")
     ] = None,
-    port: Annotated[int, typer.Option(help="port on 127.0.0.1; 0 takes any free one", min=0, max=65535)] = 0,
+    host: Annotated[str, typer.Option(help="address to listen at; whoever reaches it rules this world")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port there; 0 takes any free one", min=0, max=65535)] = 0,
     port_file: Annotated[Path | None, typer.Option(help="where to write the port once it listens")] = None,
     seed: Annotated[int, typer.Option(help="decides every chance")] = 0,
     latency_ms: Annotated[int | None, typer.Option(help="fixed delay of every answer", min=0)] = None,
@@ -39,12 +41,26 @@ def simulator(  # noqa: PLR0913, PLR0917 - one option each
     books = ledger or cli.settings.data_dir / "ledger.db"
     books.parent.mkdir(parents=True, exist_ok=True)
     wanted = _behaviour(behaviour, latency_ms)
+    pulse = _pulse(cli)
     if with_parent:
         stop_with_parent()
     try:
-        serve(SimulatorConfig(ledger=books, port=port, port_file=port_file, seed=seed, behaviour=wanted))
+        serve(
+            SimulatorConfig(
+                ledger=books, host=host, port=port, port_file=port_file, seed=seed, behaviour=wanted, pulse=pulse
+            )
+        )
     except LedgerInUse as error:
         raise Misconfigured(str(error)) from None
+    finally:
+        pulse.close()
+
+
+def _pulse(cli: Cli) -> "Heartbeat | Silent":
+    from workers.health import Heartbeat, Silent
+
+    folder = cli.settings.runtime_dir
+    return Silent() if folder is None else Heartbeat(folder, "simulator", live_s=cli.settings.stuck_s)
 
 
 def _behaviour(text: str, latency_ms: int | None) -> "Behaviour":

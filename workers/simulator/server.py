@@ -1,18 +1,20 @@
-"""The simulator as a process: listens on the loopback interface, collects what arrives into batches, drains when told to stop.
+"""The simulator as a process: listens (on the loopback interface, unless told otherwise), collects what arrives into batches, drains when told to stop.
 
 The loop is the group commit: everything read in one turn of it is served as one batch in the next, and while that batch is flushed to
-disk the following one gathers in the sockets' buffers. No thread, no lock, no timer.
+disk the following one gathers in the sockets' buffers. No thread, no lock; one timer, for the heartbeat of `orderwright health`.
 """
 
 import asyncio
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
+from workers.health import Pulse, Silent
 from workers.simulator.behaviour import Behaviour
 from workers.simulator.calls import Call, Reply
 from workers.simulator.connection import Connection
@@ -22,6 +24,7 @@ from workers.simulator.site import Request, Site
 
 HOST = "127.0.0.1"
 DRAIN_S = 10.0
+BEAT_S = 1.0
 MAX_BATCH = 500
 
 log = structlog.get_logger(__name__)
@@ -32,10 +35,12 @@ class SimulatorConfig:
     """Port 0 takes any free port and tells it in `port_file`; the seed decides every chance."""
 
     ledger: Path
+    host: str = HOST
     port: int = 0
     port_file: Path | None = None
     seed: int = 0
     behaviour: Behaviour = field(default_factory=Behaviour)
+    pulse: Pulse = field(default_factory=Silent)
 
 
 def serve(config: SimulatorConfig) -> None:
@@ -87,10 +92,14 @@ async def _serve(config: SimulatorConfig, ledger: Ledger) -> None:
         )
 
     stopping = _stop_on_signals()
-    server = await asyncio.get_running_loop().create_server(connect, HOST, config.port, backlog=1024)
+    server = await asyncio.get_running_loop().create_server(connect, config.host, config.port, backlog=1024)
     port = server.sockets[0].getsockname()[1]
     _tell(config, port)
-    await stopping.wait()
+    while not stopping.is_set():
+        config.pulse.beat(reached=True)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stopping.wait(), BEAT_S)
+    config.pulse.beat(reached=False)
     log.info("simulator stops", open_connections=len(connections))
     server.close()
     await _drain(connections)
@@ -104,7 +113,7 @@ def _stop_on_signals() -> asyncio.Event:
 
 
 def _tell(config: SimulatorConfig, port: int) -> None:
-    log.info("simulator listens", url=f"http://{HOST}:{port}", ledger=str(config.ledger), seed=config.seed)
+    log.info("simulator listens", url=f"http://{config.host}:{port}", ledger=str(config.ledger), seed=config.seed)
     if config.port_file is not None:
         draft = config.port_file.with_name(config.port_file.name + ".part")
         draft.write_text(f"{port}\n", encoding="ascii")
