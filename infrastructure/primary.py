@@ -68,6 +68,7 @@ def greet(connection: Connection, dsn: str) -> None:
         history = connection.execute(_HISTORY).fetchone()
     connection.__dict__["history"] = history
     if history is not None and not _memory.observe(*history):
+        connection.close()
         raise PassedOver(f"timeline {history[1]} is over: another server was promoted")
     hosts = _hosts({name: str(value) for name, value in conninfo_to_dict(dsn).items()})
     if len(hosts) > 1:

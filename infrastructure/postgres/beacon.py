@@ -21,6 +21,7 @@ from datetime import timedelta
 from typing import Any
 
 import psycopg
+import structlog
 
 from domain.errors import StoreUnavailable
 from domain.ports import Holder
@@ -28,6 +29,7 @@ from infrastructure.postgres.database import connect, is_pooled, translated, wat
 from infrastructure.postgres.queries import load
 from infrastructure.primary import is_passed_over
 
+log = structlog.get_logger()
 _SQL = load("work")
 
 
@@ -82,8 +84,9 @@ class Beacon:
             self._connection.close()
 
     def _register(self, name: str, lease: timedelta) -> Holder:
-        """The beacon is lit before the row can be seen by others."""
+        """The beacon is lit before the row can be seen by others. On a database that went back in time no number is given out again."""
         arguments = {"name": name, "beacon": not is_pooled(self._connection), "lease": lease}
+        self._notice_history()
         with translated(), watched(self._connection, self._deadline_s), self._connection.transaction():
             row = self._connection.execute(_SQL["register"], arguments).fetchone()
             if row is None:
@@ -91,6 +94,11 @@ class Beacon:
             if arguments["beacon"] and not self._lit(row[0]):
                 raise StoreUnavailable("the beacon of a new holder burns already")
         return Holder(id=row[0], epoch=row[1])
+
+    def _notice_history(self) -> None:
+        with translated(), watched(self._connection, self._deadline_s):
+            if self._connection.execute(_SQL["notice_history"]).fetchone() == (True,):
+                log.warning("the database has begun a new history: a standby was promoted, or a backup restored")
 
     def _lit(self, holder: int) -> bool:
         return self._connection.execute(_SQL["beacon"], {"holder": holder}).fetchone() == (True,)

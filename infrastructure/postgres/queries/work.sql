@@ -130,6 +130,9 @@ UPDATE step_runs r
 SET crashes = greatest(r.crashes - 1, 0), lost_by = NULL
 WHERE r.lost_by = %(holder)s AND r.state = 'ready'
 
+-- name: notice_history
+SELECT notice_history()
+
 -- name: register
 INSERT INTO holders (name, has_beacon, expires_at)
 VALUES (%(name)s, %(beacon)s, clock_timestamp() + %(lease)s)
