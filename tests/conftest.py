@@ -24,7 +24,7 @@ from tests.servers.certificates import Certificates, find_openssl
 from tests.servers.etcd import EtcdCluster, find_etcd
 from tests.servers.pgbouncer import PgBouncer, find_pgbouncer
 from tests.servers.postgres import PostgresServer, postgres_server_in
-from tests.servers.rabbitmq import RabbitNode, find_server_script
+from tests.servers.rabbitmq import RabbitNode, required_script
 
 settings.register_profile("quick", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
@@ -32,7 +32,6 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 pytest_plugins = ["tests.servers.simulator"]
 
-REQUIRE_RABBITMQ = "ORDERWRIGHT_REQUIRE_RABBITMQ"
 REQUIRE_PGBOUNCER = "ORDERWRIGHT_REQUIRE_PGBOUNCER"
 REQUIRE_ETCD = "ORDERWRIGHT_REQUIRE_ETCD"
 BROKER_FIXTURES = {"rabbitmq", "make_rabbitmq"}
@@ -117,18 +116,9 @@ def make_postgres(tmp_path: Path) -> Iterator[Callable[[], EmbeddedPostgres]]:
         server.stop()
 
 
-def _rabbitmq_script() -> Path:
-    script = find_server_script()
-    if script is None and os.environ.get(REQUIRE_RABBITMQ) == "1":
-        pytest.fail(f"RabbitMQ is not installed, but {REQUIRE_RABBITMQ}=1", pytrace=False)
-    if script is None:
-        pytest.skip("RabbitMQ is not installed (Debian: apt install rabbitmq-server)")
-    return script
-
-
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"), _rabbitmq_script())
+    node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"), required_script())
     yield node.start()
     node.stop()
 
@@ -138,7 +128,7 @@ def make_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable
     with ExitStack() as stack:
 
         def make() -> RabbitNode:
-            node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"), _rabbitmq_script())
+            node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"), required_script())
             stack.callback(node.stop)
             return node
 
