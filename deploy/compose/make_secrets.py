@@ -1,0 +1,35 @@
+"""Make the secrets of a compose installation, each where only those find it who need it; what is there already stays.
+
+Runs once, in a container, before everything else: so no password is in the repository, in an environment or in a command line, and
+nobody has to think of one. The volumes they are on live as long as those with the data.
+"""
+
+import secrets
+from pathlib import Path
+
+FOLDER = Path("/secrets")
+
+
+def main() -> None:
+    """Write what is missing."""
+    database = _once(FOLDER / "postgres" / "password", secrets.token_hex(24))
+    broker = _once(FOLDER / "orderwright" / "broker_password", secrets.token_hex(24))
+    users = f"default_user = orderwright\ndefault_pass = {broker}\nlog.console = true\n"
+    _once(FOLDER / "rabbitmq" / "20-orderwright.conf", users)
+    _once(FOLDER / "orderwright" / "database_url", f"postgresql://orderwright:{database}@postgres:5432/orderwright")
+    _once(FOLDER / "orderwright" / "broker_url", f"amqp://orderwright:{broker}@rabbitmq:5672//")
+
+
+def _once(path: Path, text: str) -> str:
+    """Write the text, unless the file is there; give what it says. The reader is another user in another container."""
+    if not path.exists():
+        draft = path.with_suffix(".part")
+        draft.write_text(text, encoding="ascii")
+        draft.chmod(0o444)
+        draft.replace(path)
+        print(f"made {path}")
+    return path.read_text(encoding="ascii")
+
+
+if __name__ == "__main__":
+    main()
