@@ -1,0 +1,39 @@
+"""An observer that looks again and again from a thread of its own, and remembers the moments at which something had moved."""
+
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable
+from itertools import pairwise
+from time import monotonic
+
+EVERY_S = 0.1
+STOP_S = 30.0
+
+
+class Series:
+    """`look` says whether something moved since the last look; a look that takes long makes the next one wait."""
+
+    def __init__(self, name: str, look: Callable[[], bool]) -> None:
+        self._look = look
+        self._moments: list[float] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=name, daemon=True)
+        self._thread.start()
+
+    def longest_s(self, begin: float, end: float) -> float:
+        """The longest time without a move between two moments."""
+        moments = list(self._moments)
+        inside = moments[bisect_right(moments, begin) : bisect_left(moments, end)]
+        return max(after - before for before, after in pairwise([begin, *inside, end]))
+
+    def has_moved(self, since: float) -> bool:
+        return bool(self._moments) and self._moments[-1] > since
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(STOP_S)
+
+    def _watch(self) -> None:
+        while not self._stop.wait(EVERY_S):
+            if self._look():
+                self._moments.append(monotonic())
