@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from domain.partitions import Portion
 from domain.work import Run, RunKey, Step, Want
 
 NO_STREAM = 0
@@ -186,8 +187,8 @@ class WorkList(Protocol):
         """The time between the two is no age of the failures of these steps that were before it. Returns how many runs."""
         ...
 
-    def wake(self, limit: int, steps: Sequence[Step]) -> Sequence[tuple[Step, str]]:
-        """Due runs of these steps that nobody has claimed although they were or should have been announced.
+    def wake(self, limit: int, steps: Sequence[Step], *, portion: Portion | None = None) -> Sequence[tuple[Step, str]]:
+        """Due runs of these steps that nobody has claimed although they were or should have been announced; all, or a portion.
 
         Returns (step, order id) pairs to announce; for a while they are not returned again.
         """

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import count
 
+from domain.partitions import Portion
 from domain.ports import Holder
 from domain.review import dead_letter
 from domain.work import DeadLetter, Run, RunKey, RunRow, Step, Want
@@ -69,10 +70,10 @@ class MemoryWorkList:
             rows = [row for row in self._work.rows() if row.state != "dead" and row.key.step in steps]
             return sum(self._work.overlook(row, began, ended) for row in rows)
 
-    def wake(self, limit: int, steps: Sequence[Step]) -> Sequence[tuple[Step, str]]:
+    def wake(self, limit: int, steps: Sequence[Step], *, portion: Portion | None = None) -> Sequence[tuple[Step, str]]:
         """See `domain.ports.WorkList.wake`."""
         with self._changes.block():
-            rows = self._work.overdue(limit, steps)
+            rows = self._work.overdue(limit, steps, portion)
             for row in rows:
                 self._work.announced(row)
             return [(row.key.step, row.key.order_id) for row in rows]

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from itertools import chain
 from typing import TypeVar
 
+from domain.partitions import Portion, partition_of
 from domain.ports import Holder, Settled, Unit
 from domain.work import Run, RunKey, RunRow, Step, Want
 from infrastructure.memory.changes import Changes
@@ -68,10 +69,10 @@ class WorkTable:
         """The suspects of these steps that are ready and due."""
         return [row for row in self._ready(self.rows(), steps) if row.crashes >= SUSPECT]
 
-    def overdue(self, limit: int, steps: Sequence[Step]) -> list[RunRow]:
+    def overdue(self, limit: int, steps: Sequence[Step], portion: Portion | None = None) -> list[RunRow]:
         """The due rows that somebody should have announced or claimed by now, the longest waiting first."""
         now = self._clock()
-        waiting = [row for row in self.due(self.rows(), steps) if row.wake_at <= now]
+        waiting = [row for row in self.due(self.rows(), steps) if row.wake_at <= now and _is_in(row, portion, now)]
         return sorted(waiting, key=lambda row: row.wake_at)[:limit]
 
     def claim(self, rows: Iterable[RunRow], holder: Holder) -> list[Run]:
@@ -218,6 +219,12 @@ class WorkTable:
         self._remember_loss(key, None)
         if tried is not None:
             self._changes.note(lambda: self._first_tried.update({key: tried}))
+
+
+def _is_in(row: RunRow, portion: Portion | None, now: datetime) -> bool:
+    if portion is None or row.wake_at <= now - portion.patience:
+        return True
+    return partition_of(row.key.order_id, portion.partitions) in portion.mine
 
 
 def _free(row: RunRow, *, keep_attempt: bool, due: datetime) -> RunRow:

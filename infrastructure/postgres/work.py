@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from domain.partitions import Portion
 from domain.ports import Holder
 from domain.work import DeadLetter, Run, RunKey, RunRow, Step, Want
 from infrastructure.postgres.beacon import Beacon
@@ -59,10 +60,24 @@ class WorkQueries:
         with self._work.connection() as connection:
             return connection.execute(_SQL["overlook"], {"steps": list(steps), "began": began, "ended": ended}).rowcount
 
-    def wake(self, limit: int, steps: Sequence[Step]) -> Sequence[tuple[Step, str]]:
+    def wake(self, limit: int, steps: Sequence[Step], *, portion: Portion | None = None) -> Sequence[tuple[Step, str]]:
         """See `domain.ports.WorkList.wake`."""
-        rows = self._rows("wake", {"limit": limit, "steps": list(steps)})
+        arguments: dict[str, Any] = {"limit": limit, "steps": list(steps)}
+        if portion is None:
+            rows = self._rows("wake", arguments)
+        else:
+            mine = {"partitions": portion.partitions, "mine": sorted(portion.mine), "patience": portion.patience}
+            rows = self._rows("wake_portion", arguments | mine)
         return [(Step(step), order_id) for step, order_id in rows]
+
+    def partitions(self, role: str) -> int:
+        """In how many partitions the work of a role is."""
+        return next((int(count) for (count,) in self._rows("partitions", {"role": role})), 1)
+
+    def set_partitions(self, role: str, partitions: int) -> None:
+        """Share out the work of a role in so many partitions from now on."""
+        with self._work.connection() as connection:
+            connection.execute(_SQL["set_partitions"], {"role": role, "partitions": partitions})
 
     def orphans(self, *, thorough: bool = False) -> int:
         """See `domain.ports.WorkList.orphans`."""

@@ -34,10 +34,11 @@ WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.par
 RETURNING r.order_id, r.step, r.part, r.ordinal, r.attempts, r.epoch, r.crashes, r.failed_at[1], clock_timestamp()
 
 -- name: wake
+-- The time of the statement, which the index can use: however many timers lie in the future, they are not looked at.
 WITH due AS (
     SELECT r.order_id, r.step, r.part, r.ordinal
     FROM step_runs r
-    WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() AND r.due_at <= clock_timestamp()
+    WHERE r.state = 'ready' AND r.wake_at <= statement_timestamp() AND r.due_at <= clock_timestamp()
       AND r.crashes < 2 AND r.step = ANY (%(steps)b::text[])
     ORDER BY r.wake_at
     LIMIT %(limit)s
@@ -48,6 +49,35 @@ SET wake_at = clock_timestamp() + interval '10 s'
 FROM due
 WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.part, due.ordinal)
 RETURNING r.step, r.order_id
+
+-- name: wake_portion
+-- Who has no partition only looks at what has waited for long, and that is where the index ends for it.
+WITH due AS (
+    SELECT r.order_id, r.step, r.part, r.ordinal
+    FROM step_runs r
+    WHERE r.state = 'ready' AND r.due_at <= clock_timestamp()
+      AND r.wake_at <= statement_timestamp()
+          - CASE WHEN %(mine)s::integer[] = '{}' THEN %(patience)s::interval ELSE interval '0' END
+      AND (r.wake_at <= clock_timestamp() - %(patience)s::interval
+          OR partition_of(r.order_id, %(partitions)s) = ANY (%(mine)s::integer[]))
+      AND r.crashes < 2 AND r.step = ANY (%(steps)b::text[])
+    ORDER BY r.wake_at
+    LIMIT %(limit)s
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE step_runs r
+SET wake_at = clock_timestamp() + interval '10 s'
+FROM due
+WHERE (r.order_id, r.step, r.part, r.ordinal) = (due.order_id, due.step, due.part, due.ordinal)
+RETURNING r.step, r.order_id
+
+-- name: partitions
+SELECT p.partitions FROM role_partitions p WHERE p.role = %(role)s
+
+-- name: set_partitions
+INSERT INTO role_partitions AS p (role, partitions) VALUES (%(role)s, %(partitions)s)
+ON CONFLICT (role) DO UPDATE SET partitions = excluded.partitions, changed_at = clock_timestamp()
+WHERE p.partitions <> excluded.partitions
 
 -- name: claim_suspect
 WITH due AS (
