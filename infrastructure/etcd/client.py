@@ -41,13 +41,12 @@ class Etcd:
     ) -> Answer:
         """All of `then` if the comparison holds, else all of `otherwise`. May be sent twice: see `transport`."""
         body = {"compare": list(compare), "success": list(then), "failure": list(otherwise)}
-        found, at = self._transport.call("/v3/kv/txn", body, deadline_s=deadline_s)
-        return answer(found, at)
+        return answer(self._transport.call("/v3/kv/txn", body, deadline_s=deadline_s))
 
     def grant(self, seconds: int, *, deadline_s: float = DEADLINE_S) -> int:
         """A lease that runs out after so many seconds."""
-        found, _ = self._transport.call("/v3/lease/grant", {"TTL": str(seconds)}, deadline_s=deadline_s)
-        return number(found, "ID")
+        reply = self._transport.call("/v3/lease/grant", {"TTL": str(seconds)}, deadline_s=deadline_s)
+        return number(reply.found, "ID")
 
     def revoke(self, lease: int) -> None:
         """End a lease now, and all keys with it."""
@@ -59,8 +58,8 @@ class Etcd:
 
     def left_s(self, lease: int) -> int:
         """Seconds until it runs out; 0 if it has."""
-        found, _ = self._transport.call("/v3/lease/timetolive", {"ID": str(lease)})
-        return max(0, number(found, "TTL"))
+        reply = self._transport.call("/v3/lease/timetolive", {"ID": str(lease)})
+        return max(0, number(reply.found, "TTL"))
 
     def changes(self, key: str, after: int, *, silence_s: float) -> Iterator[int]:
         """The revision of each change of the key after a revision, as they come.
@@ -79,5 +78,4 @@ class Etcd:
         self._transport.close()
 
     def _range(self, wanted: Json, deadline_s: float) -> Answer:
-        found, at = self._transport.call("/v3/kv/range", wanted, deadline_s=deadline_s)
-        return answer(found, at)
+        return answer(self._transport.call("/v3/kv/range", wanted, deadline_s=deadline_s))

@@ -15,6 +15,7 @@ import random
 import ssl
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from itertools import count
@@ -25,7 +26,7 @@ from urllib3.exceptions import HTTPError, SSLError
 
 from domain.errors import Misconfigured, StoreUnavailable
 from infrastructure.etcd.address import Access, Endpoint
-from infrastructure.etcd.wire import Json
+from infrastructure.etcd.wire import Json, Reply
 
 TRY_S = 1.0
 DEADLINE_S = 5.0
@@ -66,8 +67,8 @@ class Transport:
         if access.tls:
             self._context()  # files that cannot be read are known at once
 
-    def call(self, path: str, body: Json, *, deadline_s: float = DEADLINE_S) -> tuple[Json, datetime]:
-        """The answer and the clock of the member that gave it."""
+    def call(self, path: str, body: Json, *, deadline_s: float = DEADLINE_S) -> Reply:
+        """The answer of whoever gives one first."""
         deadline = time.monotonic() + deadline_s
         problems: dict[Endpoint, Exception] = {}
         for number in count(1):
@@ -77,7 +78,8 @@ class Transport:
             place = self._preferred
             endpoint = self._access.endpoints[place]
             try:
-                return self._identified(endpoint, path, body, min(left_s, TRY_S))
+                reply = self._identified(endpoint, path, body, min(left_s, TRY_S))
+                return replace(reply, again=number > 1)
             except _Away as away:
                 problems[endpoint] = away
                 self._give_up_on(place)
@@ -108,7 +110,7 @@ class Transport:
         for pool in list(self._pools.values()):
             pool.close()
 
-    def _identified(self, endpoint: Endpoint, path: str, body: Json, try_s: float) -> tuple[Json, datetime]:
+    def _identified(self, endpoint: Endpoint, path: str, body: Json, try_s: float) -> Reply:
         """Once more with a fresh token if etcd has forgotten the one we had."""
         for _ in range(2):
             try:
@@ -124,8 +126,8 @@ class Transport:
             return
         body = {"name": user, "password": password}
         endpoint = self._access.endpoints[self._preferred]
-        found, _ = self._receive(self._send(endpoint, "/v3/auth/authenticate", body, read_s=TRY_S), TRY_S)
-        self._token = str(found.get("token", ""))
+        reply = self._receive(self._send(endpoint, "/v3/auth/authenticate", body, read_s=TRY_S), TRY_S)
+        self._token = str(reply.found.get("token", ""))
 
     def _send(self, endpoint: Endpoint, path: str, body: Json, *, read_s: float) -> urllib3.BaseHTTPResponse:
         headers = {"Content-Type": "application/json"}
@@ -148,7 +150,7 @@ class Transport:
         except (HTTPError, OSError) as error:
             raise _Away(type(error).__name__) from error
 
-    def _receive(self, response: urllib3.BaseHTTPResponse, try_s: float) -> tuple[Json, datetime]:
+    def _receive(self, response: urllib3.BaseHTTPResponse, try_s: float) -> Reply:
         deadline = time.monotonic() + try_s
         parts: list[bytes] = []
         try:
@@ -165,7 +167,7 @@ class Transport:
         found = _object(b"".join(parts))
         if response.status != OK:
             raise _problem(found, response.status)
-        return found, _clock(response)
+        return Reply(found=found, at=_clock(response))
 
     def _pool(self, endpoint: Endpoint) -> urllib3.HTTPConnectionPool:
         pool = self._pools.get(endpoint)

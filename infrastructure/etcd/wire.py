@@ -27,7 +27,8 @@ class Kept:
 class Answer:
     """What came of a read or a transaction: keys by operation, whether the comparison held, as of which revision and moment.
 
-    `at` is the clock of the member that answered, to the second; `parts` are the answers of nested transactions.
+    `at` is the clock of the member that answered, to the second; `parts` are the answers of nested transactions. `again`: it was sent more
+    than once, so an earlier attempt may be what this answer found done.
     """
 
     revision: int
@@ -35,6 +36,16 @@ class Answer:
     held: bool
     kept: Sequence[Kept]
     parts: "Sequence[Answer]" = ()
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came back, from a member whose clock said `at`. `again`: it was sent more than once."""
+
+    found: Json
+    at: datetime
+    again: bool = False
 
 
 def text(of: str | bytes) -> str:
@@ -98,14 +109,19 @@ def kept(found: Mapping[str, Any]) -> Kept:
     )
 
 
-def answer(found: Json, at: datetime) -> Answer:
-    """Of a range, a transaction, or a nested one."""
+def answer(reply: Reply) -> Answer:
+    """Of a range or a transaction."""
+    return _answer(reply.found, reply)
+
+
+def _answer(found: Json, reply: Reply) -> Answer:
     responses = found.get("responses", ())
     ranges = [found, *(one["response_range"] for one in responses if "response_range" in one)]
     return Answer(
         revision=number(found.get("header", {}), "revision"),
-        at=at,
+        at=reply.at,
         held=bool(found.get("succeeded", False)),
         kept=[kept(one) for found in ranges for one in found.get("kvs", ())],
-        parts=[answer(one["response_txn"], at) for one in responses if "response_txn" in one],
+        parts=[_answer(one["response_txn"], reply) for one in responses if "response_txn" in one],
+        again=reply.again,
     )

@@ -1,7 +1,8 @@
 """What every table of leases promises: `domain.lease.LeaseTable`.
 
 Fixtures of an adapter: `table`; `advance` lets time pass for it; `write` runs a guarded transaction that does nothing else, and
-whatever is given to it in the midst of it.
+whatever is given to it in the midst of it. `vanish` lets a holder end as a killed process does, and its leases with it: at once where
+there are beacons, when the time is over where there are none. A table whose clock counts seconds may be off by two.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,17 @@ class Write(Protocol):
     """A guarded transaction. Raises `LeaseLost`."""
 
     def __call__(self, grant: Grant, meanwhile: Callable[[], object] = ..., /) -> None: ...
+
+
+class Vanish(Protocol):
+    """The end of a holder."""
+
+    def __call__(self, holder: Holder, /) -> object: ...
+
+
+@pytest.fixture
+def vanish(table: LeaseTable) -> Vanish:
+    return table.forget
 
 
 @pytest.fixture
@@ -59,18 +71,16 @@ class TakingContract:
         assert table.release(take(table, holder)) is True
         take(table, rival)
 
-    def test_a_lease_whose_time_is_over_is_free(
-        self, table: LeaseTable, advance: Advance, holder: Holder, rival: Holder
-    ) -> None:
+    def test_a_lease_whose_time_is_over_is_free(self, table: LeaseTable, advance: Advance, holder: Holder) -> None:
         take(table, holder)
         advance(LONG)
-        take(table, rival)
+        take(table, table.enter("third", TIME))
 
-    def test_a_lease_whose_holder_is_gone_is_free_at_once(
-        self, table: LeaseTable, holder: Holder, rival: Holder
+    def test_a_lease_whose_holder_is_gone_is_free(
+        self, table: LeaseTable, vanish: Vanish, holder: Holder, rival: Holder
     ) -> None:
         take(table, holder)
-        table.forget(holder)
+        vanish(holder)
         assert eventually(lambda: table.take("thing", rival, TIME))
 
     def test_a_lease_on_the_outside_is_kept_until_its_time_is_over(
@@ -79,7 +89,7 @@ class TakingContract:
         take(table, holder, outside=True)
         table.forget(holder)
         rival = table.enter("third", LONG * 2)
-        assert eventually(lambda: [row.beacon for row in table.rows()] == [False])
+        assert eventually(lambda: [row.beacon for row in table.rows()] in ([False], [None]))
         assert table.take("thing", rival, TIME) is None
         advance(LONG)
         take(table, rival)
@@ -174,7 +184,8 @@ class KeepingContract:
         first, second = table.rows()
         assert (first.name, first.holder, first.outside, first.held) == ("a", "second", True, True)
         assert (second.name, second.holder, second.outside, second.held) == ("b", "first", False, True)
-        assert (second.epoch, second.beacon, second.expires_at - second.since) == (grant.epoch, True, TIME)
+        assert (second.epoch, second.beacon) in ((grant.epoch, True), (grant.epoch, None))
+        assert abs(second.expires_at - second.since - TIME) <= timedelta(seconds=2)
 
 
 class GuardingContract:
@@ -200,10 +211,10 @@ class GuardingContract:
             write(grant)
 
     def test_a_former_owner_does_not_write_beside_the_new_one(
-        self, table: LeaseTable, write: Write, holder: Holder, rival: Holder
+        self, table: LeaseTable, write: Write, vanish: Vanish, holder: Holder, rival: Holder
     ) -> None:
         former = take(table, holder)
-        table.forget(holder)
+        vanish(holder)
         assert eventually(lambda: table.take("thing", rival, TIME))
         with pytest.raises(LeaseLost) as lost:
             write(former)

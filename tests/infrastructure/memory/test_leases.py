@@ -37,7 +37,7 @@ def write(table: MemoryLeases) -> Write:
     return write
 
 
-holder, rival = leases.holder, leases.rival
+holder, rival, vanish = leases.holder, leases.rival, leases.vanish
 
 
 class TestTaking(leases.TakingContract):

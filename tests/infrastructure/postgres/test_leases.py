@@ -54,7 +54,7 @@ def write(database: str, table: PostgresLeases) -> Write:
     return write
 
 
-holder, rival = leases.holder, leases.rival
+holder, rival, vanish = leases.holder, leases.rival, leases.vanish
 
 
 class TestTaking(leases.TakingContract):
