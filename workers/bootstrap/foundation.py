@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
 from domain.errors import BrokerUnavailable, Misconfigured
+from domain.lease import LeaseTable
 from domain.process import Policy
 from infrastructure.embedded.shared import embedded_server
 from infrastructure.messaging.broker import Broker, connect
@@ -18,10 +19,10 @@ from infrastructure.messaging.wakeups import WakeUps
 from infrastructure.postgres import migrate
 from infrastructure.postgres.database import readable, same_database
 from infrastructure.postgres.dead_letters import PostgresDeadLetters
-from infrastructure.postgres.leases import PostgresLeases
 from infrastructure.postgres.store import PostgresStore
 from infrastructure.settings import Settings
 from workers.announce import Announce, patiently
+from workers.bootstrap.coordination import lease_table
 from workers.bootstrap.queues import DEAD_QUEUE, QUEUES
 from workers.bootstrap.terms import default_name, policy
 from workers.leases import Leases
@@ -103,11 +104,15 @@ class Foundation:
         """The dead letters."""
         return PostgresDeadLetters(self.store())
 
+    def lease_table(self) -> LeaseTable:
+        """Where leases are: Postgres, or etcd."""
+        return lease_table(self.settings, self.direct(), self.opened)
+
     def leases(self, role: str) -> Leases:
         """Exclusive use of named things, given back when everything is closed."""
         self.migrated()
         time = timedelta(seconds=self.settings.lease_s)
-        leases = Leases(PostgresLeases(self.direct()), default_name(role), time)
+        leases = Leases(self.lease_table(), default_name(role), time)
         self.opened.callback(leases.close)
         return leases
 

@@ -94,9 +94,8 @@ class Views(Foundation):
 
     def held_leases(self) -> "Sequence[LeaseRow]":
         """Every lease that was not given back."""
-        from infrastructure.postgres.leases import PostgresLeases
-
-        return PostgresLeases(self.migrated()).rows()
+        self.migrated()
+        return self.lease_table().rows()
 
     def pooler(self) -> Literal["none", "passed by", "in the way"]:
         """Whether the database is behind a connection pooler, and whether `direct_url` leads past it."""

@@ -1,0 +1,43 @@
+"""Where leases are, and in etcd's case how to get there: Postgres, or etcd if a `coordination_url` is set."""
+
+from typing import TYPE_CHECKING
+
+from domain.lease import LeaseTable
+from infrastructure.postgres.leases import PostgresLeases
+from infrastructure.settings import Settings
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from infrastructure.etcd.client import Etcd
+
+
+def lease_table(settings: Settings, direct: str, opened: "ExitStack") -> LeaseTable:
+    """The table of leases of this installation. What it opens is put on `opened`."""
+    if settings.coordination_url is None:
+        return PostgresLeases(direct)
+    client = etcd(settings)
+    opened.callback(client.close)
+    from infrastructure.etcd.leases import EtcdLeases
+    from infrastructure.postgres.fences import Fences
+
+    return EtcdLeases(client, Fences(direct))
+
+
+def etcd(settings: Settings) -> "Etcd":
+    """A client of the cluster that the settings name. Raises `Misconfigured`."""
+    from infrastructure.etcd.address import access
+    from infrastructure.etcd.opening import connect
+
+    password = settings.etcd_password
+    return connect(
+        access(
+            settings.coordination_url or "",
+            prefix=settings.etcd_prefix,
+            ca=settings.etcd_ca,
+            cert=settings.etcd_cert,
+            key=settings.etcd_key,
+            user=settings.etcd_user,
+            password=password.get_secret_value() if password else None,
+        )
+    )
