@@ -10,12 +10,20 @@ from urllib.parse import urlsplit
 
 import amqp
 import psycopg
+from amqp.exceptions import MessageNacked
 
 from tests.chaos.observer import Observer
 from tests.servers.etcd import EtcdCluster, EtcdMember
 from tests.servers.rabbitmq_cluster import RabbitCluster, RabbitMember
 
 DEADLINE_S = 1.0
+BROKEN = (
+    OSError,
+    amqp.AMQPError,
+    MessageNacked,
+    TypeError,
+    AttributeError,
+)  # the last two: py-amqp on what has just ended
 QUEUE = "drill_probe"
 QUORUM = {"x-queue-type": "quorum", "x-max-length": 10}
 PROGRESS = "SELECT max(position), EXISTS (SELECT FROM step_runs WHERE state <> 'dead') FROM events"
@@ -60,22 +68,14 @@ class Publishes:
     def __init__(self, cluster: RabbitCluster) -> None:
         self._members = cluster.members
         self._turn = 0
-        self._connection: amqp.Connection | None = None
+        self._channel: amqp.Channel | None = None
 
     def __call__(self) -> bool:
         try:
-            if self._connection is None:
-                self._connection = _connected(self._members[self._turn % len(self._members)])
-            channel = (
-                self._connection.channel(1) if 1 not in self._connection.channels else self._connection.channels[1]
-            )
-            channel.basic_publish_confirm(amqp.Message("probe"), routing_key=QUEUE, confirm_timeout=DEADLINE_S)
-        except (
-            OSError,
-            amqp.AMQPError,
-            TypeError,
-            AttributeError,
-        ):  # py-amqp trips over a connection that ended meanwhile
+            if self._channel is None:
+                self._channel = _opened(self._members[self._turn % len(self._members)])
+            self._channel.basic_publish_confirm(amqp.Message("probe"), routing_key=QUEUE, confirm_timeout=DEADLINE_S)
+        except BROKEN:
             self._leave()
             return False
         return True
@@ -83,13 +83,13 @@ class Publishes:
     def _leave(self) -> None:
         """For the next node."""
         self._turn += 1
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(OSError, amqp.AMQPError, AttributeError):
-                connection.collect()
+        channel, self._channel = self._channel, None
+        if channel is not None and channel.connection is not None:
+            with suppress(*BROKEN):
+                channel.connection.collect()
 
 
-def _connected(member: RabbitMember) -> amqp.Connection:
+def _opened(member: RabbitMember) -> amqp.Channel:
     url = urlsplit(member.url)
     connection = amqp.Connection(
         host=f"127.0.0.1:{member.port}",
@@ -101,8 +101,9 @@ def _connected(member: RabbitMember) -> amqp.Connection:
         write_timeout=DEADLINE_S,
     )
     connection.connect()
-    connection.channel(1).queue_declare(QUEUE, durable=True, auto_delete=False, arguments=QUORUM)
-    return connection
+    channel = connection.channel(1)
+    channel.queue_declare(QUEUE, durable=True, auto_delete=False, arguments=QUORUM)
+    return channel
 
 
 class Puts:

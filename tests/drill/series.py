@@ -16,12 +16,15 @@ class Series:
     def __init__(self, name: str, look: Callable[[], bool]) -> None:
         self._look = look
         self._moments: list[float] = []
+        self._error: Exception | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=name, daemon=True)
         self._thread.start()
 
     def longest_s(self, begin: float, end: float) -> float:
-        """The longest time without a move between two moments."""
+        """The longest time without a move between two moments. Raises what an observer died of."""
+        if self._error is not None:
+            raise self._error
         moments = list(self._moments)
         inside = moments[bisect_right(moments, begin) : bisect_left(moments, end)]
         return max(after - before for before, after in pairwise([begin, *inside, end]))
@@ -34,6 +37,9 @@ class Series:
         self._thread.join(STOP_S)
 
     def _watch(self) -> None:
-        while not self._stop.wait(EVERY_S):
-            if self._look():
-                self._moments.append(monotonic())
+        try:
+            while not self._stop.wait(EVERY_S):
+                if self._look():
+                    self._moments.append(monotonic())
+        except Exception as error:  # noqa: BLE001 - raised again where the figures are read
+            self._error = error
