@@ -21,6 +21,7 @@ from workers.keeper import Keeper, leave
 from workers.pausing import Pausing
 from workers.projector import Projector
 from workers.relay import Relay
+from workers.relay_share import RelayShare
 from workers.step_worker import StepWorker
 
 if TYPE_CHECKING:
@@ -102,15 +103,21 @@ class Roles(Breaking):
         role.pulse = self.pulse("keeper")
         return role
 
-    def projector(self) -> Projector:
-        """Keeps the read models up to date, as many of them as others leave to it."""
-        role = Projections(self.migrated(), direct=self.direct()).projector(self.leases("projector"))
+    def projector(self, *, partitions: int | None = None) -> Projector:
+        """Keeps its share of the read models up to date; `partitions` is how many each is to have from now on."""
+        projections = Projections(self.migrated(), direct=self.direct())
+        if partitions is not None:
+            projections.partition(partitions)
+        role = projections.projector(self.leases("projector"))
         role.pulse = self.pulse("projector")
         return role
 
-    def relay(self) -> Relay:
-        """A relay over this runtime's store and broker."""
+    def relay(self, *, partitions: int | None = None) -> Relay:
+        """A relay over this runtime's store and broker, for its share of the work; `partitions`: in how many parts from now on."""
         wake_ups, breakers = self.wake_ups(), self.breakers("relay")
         role = Relay(self.store(), wake_ups.announce, wake_ups.backlog, breakers=breakers)
         role.pulse = self.pulse("relay")
+        if partitions is not None:
+            self.store().set_partitions("relay", partitions)
+        role.share = RelayShare(self.leases("relay"), lambda: self.store().partitions("relay"))
         return role

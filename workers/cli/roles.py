@@ -25,6 +25,12 @@ WORKER = {
     "batch": setting("--batch", int, "orders in one append", "ORDERWRIGHT_BATCH"),
     "grace_s": setting("--drain-timeout", float, "seconds to finish after SIGTERM", "ORDERWRIGHT_GRACE_S"),
 }
+Partitions = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=64, help="share the work out in so many parts from now on; every process of the role follows"
+    ),
+]
 WithParent = Annotated[bool, typer.Option("--with-parent", hidden=True, help="stop when the standard input ends")]
 
 
@@ -64,15 +70,15 @@ def worker(
 
 
 @command(app, "relay")
-def relay(cli: Cli, *, with_parent: WithParent = False) -> int:
+def relay(cli: Cli, partitions: Partitions = None, *, with_parent: WithParent = False) -> int:
     """Announce what is due, and what nobody came for; the clock of retries and timers."""
-    return serve(cli, lambda runtime: runtime.relay(), with_parent=with_parent)
+    return serve(cli, lambda runtime: runtime.relay(partitions=partitions), with_parent=with_parent)
 
 
 @command(app, "projector")
-def projector(cli: Cli, *, with_parent: WithParent = False) -> int:
+def projector(cli: Cli, partitions: Partitions = None, *, with_parent: WithParent = False) -> int:
     """Keep the read models up to date."""
-    return serve(cli, lambda runtime: runtime.projector(), with_parent=with_parent)
+    return serve(cli, lambda runtime: runtime.projector(partitions=partitions), with_parent=with_parent)
 
 
 @command(app, "intake")

@@ -110,11 +110,21 @@ def projections(runtime: Runtime) -> Iterator[Finding]:
         name = f"projection {one.name}"
         if one.state == "stopped":
             yield Finding(check=name, state="fail", why=one.reason, fix=f"orderwright replay {one.name}")
+        elif one.lag_s > LONG_LAG_S and one.wanted is not None:
+            why = f"{one.lag_s:.0f} s behind while its {one.partitions} partitions are to become {one.wanted}, at {one.barrier}"
+            fix = (
+                f"orderwright projector, or orderwright projections partition {one.partitions} {one.name} to give it up"
+            )
+            yield Finding(check=name, state="warn", why=why, fix=fix)
         elif one.lag_s > LONG_LAG_S:
             why = f"{one.lag_events} events and {one.lag_s:.0f} s behind"
             yield Finding(check=name, state="warn", why=why, fix="orderwright projector")
         else:
-            yield Finding(check=name, state="ok", why=f"at {one.position} of {one.head}")
+            yield Finding(check=name, state="ok", why=f"at {one.position} of {one.head}{_parts(one.partitions)}")
+
+
+def _parts(partitions: int) -> str:
+    return f", in {partitions} partitions" if partitions > 1 else ""
 
 
 def work(runtime: Runtime) -> Iterator[Finding]:

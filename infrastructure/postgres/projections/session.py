@@ -17,7 +17,7 @@ IDLE = "60s"
 def connect(dsn: str, *, application: str, statement_timeout: str = "30s", **session: str) -> Connection:
     """A connection with deadlines, in autocommit, that reads and writes JSON fast."""
     settings = {"statement_timeout": statement_timeout, "client_min_messages": "warning", **session}
-    connection = database.connect(dsn, application=application, **settings)
+    connection = database.connect(dsn, application=application, writable=True, **settings)
     set_json_dumps(orjson.dumps, connection)
     set_json_loads(orjson.loads, connection)
     return connection

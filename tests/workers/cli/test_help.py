@@ -18,6 +18,7 @@ GROUPS = {
     "work": {"list", "rebuild", "audit"},
     "health": {"live", "ready"},
     "leases": {"list"},
+    "projections": {"status", "partition"},
     "breakers": {"list", "history", "open", "close", "auto"},
     "config": {"show"},
     "schemas": {"export"},
