@@ -21,6 +21,9 @@ KEEP_IDLE_S = 15.0
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
+INSECURE = "http+insecure"
+"""Said by whoever means it: without TLS to another machine, as to a simulator on a private network of containers."""
+
 
 class Channel:
     """Safe for use by many threads; `threads` bounds the connections, `deadline_s` each call from first to last byte."""
@@ -122,13 +125,21 @@ class Channel:
 
 def _endpoint(base_url: str, tls: ssl.SSLContext | None) -> tuple[Endpoint, str]:
     parts = urlsplit(base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.query or parts.fragment:
+    if (
+        parts.scheme not in {"http", "https", INSECURE}
+        or not parts.hostname
+        or parts.username
+        or parts.query
+        or parts.fragment
+    ):
         raise Misconfigured("a gateway URL is https://host[:port][/path], with nothing else in it")
     if parts.scheme == "https":
         context = tls or ssl.create_default_context()
         return Endpoint(host=parts.hostname, port=parts.port or 443, tls=context), parts.path.rstrip("/")
-    if not _is_loopback(parts.hostname):
-        raise Misconfigured(f"{parts.hostname} is not this machine, so its URL must begin with https://")
+    if parts.scheme != INSECURE and not _is_loopback(parts.hostname):
+        raise Misconfigured(
+            f"{parts.hostname} is not this machine, so its URL must begin with https://, or with {INSECURE}:// for a simulated world"
+        )
     return Endpoint(host=parts.hostname, port=parts.port or 80), parts.path.rstrip("/")
 
 

@@ -209,6 +209,10 @@ def test_a_gateway_url_that_is_not_safe_is_refused_at_the_start(url: str) -> Non
         Channel(url, threads=1, deadline_s=1)
 
 
+def test_who_does_without_tls_to_another_machine_says_so_in_the_url() -> None:
+    Channel("http+insecure://simulator:8077", threads=1, deadline_s=1).close()
+
+
 def test_a_key_that_could_smuggle_a_header_is_refused() -> None:
     channel = Channel("http://127.0.0.1:9", threads=1, deadline_s=1)
     with pytest.raises(Poison):
