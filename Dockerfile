@@ -3,7 +3,7 @@
 # Any builder can build it: nothing here needs BuildKit.
 #
 #   docker build -t orderwright .
-#   pip download -r requirements/run.lock --only-binary :all: -d build/wheels     # beforehand, to build without a network
+#   pip download -r requirements/image.lock --only-binary :all: -d build/wheels     # beforehand, to build without a network
 #   docker build -t orderwright --build-arg PIP_NO_INDEX=1 .
 ARG PYTHON_IMAGE=python:3.11-slim
 
@@ -13,9 +13,9 @@ ARG PIP_NO_INDEX
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_INPUT=1 PIP_FIND_LINKS=/build/wheels
 WORKDIR /build
 # The package index changes less often than the code does. The pattern lets the folder be missing.
-COPY requirements/run.lock build/wheels/*.whl /build/wheels/
+COPY requirements/image.lock build/wheels/*.whl /build/wheels/
 RUN python3 -m venv /opt/orderwright \
-    && /opt/orderwright/bin/pip install --quiet --require-hashes --only-binary :all: -r /build/wheels/run.lock
+    && /opt/orderwright/bin/pip install --quiet --require-hashes --only-binary :all: -r /build/wheels/image.lock
 COPY pyproject.toml README.md LICENSE CHANGELOG.md /build/
 COPY domain /build/domain
 COPY infrastructure /build/infrastructure

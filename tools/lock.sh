@@ -14,5 +14,6 @@ lock() {
 }
 
 lock run pyproject.toml --group build
+lock image pyproject.toml --group build --extra etcd -c requirements/run.lock
 lock embedded pyproject.toml --group build --extra embedded -c requirements/run.lock
 lock dev pyproject.toml --group build --group dev -c requirements/run.lock -c requirements/embedded.lock
