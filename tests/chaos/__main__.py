@@ -46,7 +46,8 @@ class Matrix:
                 one.result()
         for row in self.rows:
             if row.untested:
-                self._done(Outcome(row=row, verdict=f"not tested: {row.untested}", green=True))
+                verdict = f"not tested: {row.untested}"
+                self._done(Outcome(row=row, verdict=verdict, green=True, tested=False))
 
     def run_again(self, most: int) -> None:
         """Run red rows once more, each alone: the machine may be shared. What is green then says so in its verdict."""
@@ -109,7 +110,7 @@ def _sum_up(
     if missed:
         tell(f"\nfail points that no row has reached: {', '.join(missed)}")
     shutil.rmtree(folder, ignore_errors=True)
-    ran = [outcome for outcome in outcomes if not outcome.row.untested]
+    ran = [outcome for outcome in outcomes if outcome.tested]
     green, rest = sum(outcome.green for outcome in ran), len(outcomes) - len(ran)
     tell(f"\n{green} of {len(ran)} rows green, {rest} not tested, seed {seed}, {took_s:.0f} s")
     return 1 if red or missed else 0

@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+from tests.chaos.matrix import NotHere
 from tests.chaos.shop import NO_PERSON_NEEDED, ROLES, Plan, Shop, open_shop
+from tests.faults.clocks import ServerClock, why_no_server_clock
+from tests.faults.disk import small_disk, why_not
 from tests.servers.rabbitmq import RabbitNode, find_server_script
 
 LEASE_S = 3.0
+DISK_MB = 200
 QUIET = {**NO_PERSON_NEEDED, "faults": {}, "latency": {"fixed_ms": 5, "jitter_ms": 10}}
 FAST = {
     "ORDERWRIGHT_LEASE_S": str(LEASE_S),
@@ -26,16 +30,13 @@ FAST = {
 NO_RABBITMQ = "RabbitMQ is not installed"
 
 
-class NotHere(Exception):
-    """This machine cannot run the group."""
-
-
 @dataclass(kw_only=True)
 class Installation:
     """A shop, and the broker's node if it has one of its own."""
 
     shop: Shop
     node: RabbitNode | None = None
+    clock: ServerClock | None = None
 
 
 Open = Callable[[Path, Random], AbstractContextManager[Installation]]
@@ -67,6 +68,27 @@ def _on_rabbitmq(folder: Path, chance: Random) -> Iterator[Installation]:
             node.stop()
 
 
+@contextmanager
+def _on_a_small_disk(folder: Path, chance: Random) -> Iterator[Installation]:
+    if reason := why_not():
+        raise NotHere(reason)
+    small = {"max_wal_size": "48MB", "min_wal_size": "32MB", "shared_buffers": "16MB"}
+    plan = Plan(settings=FAST, behaviour=QUIET)
+    with small_disk(folder / "postgres", DISK_MB), open_shop(folder, chance, plan, small) as shop:
+        shop.stock_up(orders=3000, rare=6000)
+        yield Installation(shop=shop)
+
+
+@contextmanager
+def _by_a_wrong_clock(folder: Path, chance: Random) -> Iterator[Installation]:
+    if reason := why_no_server_clock():
+        raise NotHere(reason)
+    clock, plan = ServerClock(folder / "clock"), Plan(settings=FAST, behaviour=QUIET)
+    with open_shop(folder, chance, plan, binaries=clock.binaries) as shop:
+        shop.stock_up(orders=3000, rare=6000)
+        yield Installation(shop=shop, clock=clock)
+
+
 GROUPS: dict[str, Open] = {
     "workers": _on_pgmq(Plan(settings=FAST, behaviour=NO_PERSON_NEEDED)),
     "poison": _on_pgmq(
@@ -80,4 +102,6 @@ GROUPS: dict[str, Open] = {
     "reading": _on_pgmq(Plan(settings=FAST, behaviour=QUIET)),
     "doors": _on_pgmq(Plan(settings=FAST, behaviour=QUIET, roles=[*ROLES, "intake", "keeper"])),
     "capacity": _on_pgmq(Plan(settings=FAST, behaviour=QUIET)),
+    "disk": _on_a_small_disk,
+    "clock": _by_a_wrong_clock,
 }

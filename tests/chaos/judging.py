@@ -21,7 +21,9 @@ USUAL = (
 )
 
 
-def judge_shop(shop: Shop, errors: Sequence[str] = (), *, letters: bool = False) -> tuple[Evidence, Verdict]:
+def judge_shop(
+    shop: Shop, errors: Sequence[str] = (), *, letters: bool = False, doubled_numbers: bool = False
+) -> tuple[Evidence, Verdict]:
     """Everything that there is, after the faults are over and all has come to rest."""
     evidence = gather(
         shop.dsn,
@@ -38,6 +40,7 @@ def judge_shop(shop: Shop, errors: Sequence[str] = (), *, letters: bool = False)
         attempts=8,
         outage_s=120.0,
         late_s=60.0,
+        doubled_numbers=doubled_numbers,
     )
     return evidence, judge(evidence, expect=expect)
 

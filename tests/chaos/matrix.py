@@ -17,7 +17,19 @@ if TYPE_CHECKING:
 
 Level = Literal["C", "N", "R"]
 Inject = Callable[["Run"], None]
-MODULES = ("workers", "poison", "database", "network", "broker", "gateway", "reading", "doors", "capacity", "proven")
+MODULES = (
+    "workers",
+    "poison",
+    "database",
+    "network",
+    "broker",
+    "gateway",
+    "reading",
+    "doors",
+    "capacity",
+    "machine",
+    "proven",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +46,12 @@ class Row:
     errors: tuple[str, ...] = ()
     outage_s: float = 30.0
     letters: bool = False
+    doubled_numbers: bool = False
     name: str = ""
+
+
+class NotHere(Exception):
+    """This machine cannot run the group, or the row; it says why."""
 
 
 MATRIX: dict[str, Row] = {}
@@ -47,6 +64,7 @@ class Outcome:
     row: Row
     verdict: str = "not run"
     green: bool = False
+    tested: bool = True
     injected: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     outage_s: float = 0.0

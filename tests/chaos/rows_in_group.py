@@ -10,9 +10,9 @@ from time import monotonic
 
 import pytest
 
-from tests.chaos.groups import GROUPS, Installation, NotHere
+from tests.chaos.groups import GROUPS, Installation
 from tests.chaos.judging import counts_of, judge_shop
-from tests.chaos.matrix import Outcome, Row
+from tests.chaos.matrix import NotHere, Outcome, Row
 from tests.chaos.processes import Supervisor
 from tests.chaos.pulse import Pulse
 from tests.chaos.run import Run
@@ -34,7 +34,7 @@ def run_group(group: str, rows: Sequence[Row], *, seed: int, folder: Path, done:
             left = _in_one_installation(group, left, seed, place, done)
         except NotHere as reason:
             for row in left:
-                done(Outcome(row=row, verdict=f"skipped: {reason}", green=True))
+                done(Outcome(row=row, verdict=f"not tested here: {reason}", green=True, tested=False))
             return
         except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - a red row must not end the others
             done(_failed(left[0], error, place))
@@ -44,7 +44,7 @@ def run_group(group: str, rows: Sequence[Row], *, seed: int, folder: Path, done:
 def _in_one_installation(group: str, rows: Sequence[Row], seed: int, place: Path, done: Done) -> list[Row]:
     """Runs rows until one is red; returns what is left."""
     errors: list[str] = []
-    letters = False  # those of an earlier row are there still
+    letters = doubled = False  # those of an earlier row are there still
     with GROUPS[group](place, Random(seed)) as installation:
         installation.shop.watch()
         shop = installation.shop
@@ -52,8 +52,9 @@ def _in_one_installation(group: str, rows: Sequence[Row], seed: int, place: Path
         try:
             for number, row in enumerate(rows):
                 errors += row.errors
-                letters = letters or row.letters
-                outcome = _run(installation, row, seed, supervisor, Allowed(errors=errors, letters=letters))
+                letters, doubled = letters or row.letters, doubled or row.doubled_numbers
+                allowed = Allowed(errors=errors, letters=letters, doubled_numbers=doubled)
+                outcome = _run(installation, row, seed, supervisor, allowed)
                 done(outcome)
                 if not outcome.green:
                     return list(rows[number + 1 :])
@@ -66,17 +67,18 @@ def _in_one_installation(group: str, rows: Sequence[Row], seed: int, place: Path
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allowed:
-    """What this row and those before it may have left in the logs and among the dead letters."""
+    """What this row and those before it may have left in the logs, among the dead letters and at the carrier."""
 
     errors: Sequence[str]
     letters: bool
+    doubled_numbers: bool
 
 
 def _run(installation: Installation, row: Row, seed: int, supervisor: Supervisor, allowed: Allowed) -> Outcome:
     shop, started = installation.shop, monotonic()
     pulse = Pulse(shop.dsn)
     run = Run(shop, row, seed, supervisor)
-    run.node = installation.node
+    run.node, run.clock = installation.node, installation.clock
     outcome = Outcome(row=row)
     try:
         assert row.inject is not None
@@ -84,6 +86,8 @@ def _run(installation: Installation, row: Row, seed: int, supervisor: Supervisor
         run.heal()
         await_that(shop.is_quiet, within_s=QUIET_S)
         _judge(run, outcome, allowed)
+    except NotHere as reason:
+        outcome.verdict, outcome.green, outcome.tested = f"not tested here: {reason}", True, False
     except (Exception, pytest.fail.Exception) as error:  # noqa: BLE001 - whatever it was, the row is red
         _blame(run, outcome, error)
     outcome.outage_s = pulse.stop()
@@ -97,7 +101,9 @@ def _run(installation: Installation, row: Row, seed: int, supervisor: Supervisor
 
 
 def _judge(run: Run, outcome: Outcome, allowed: Allowed) -> None:
-    evidence, verdict = judge_shop(run.shop, allowed.errors, letters=allowed.letters)
+    evidence, verdict = judge_shop(
+        run.shop, allowed.errors, letters=allowed.letters, doubled_numbers=allowed.doubled_numbers
+    )
     outcome.counts = counts_of(evidence, f"{run.row.number}-")
     outcome.verdict = {True: "valid", False: "broken", None: "unknown"}[verdict.valid]
     outcome.green = verdict.valid is True and run.injected > 0

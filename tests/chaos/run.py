@@ -19,6 +19,7 @@ from tests.servers.simulator import await_that
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.faults.clocks import ServerClock
     from tests.servers.rabbitmq import RabbitNode
 
 PATIENCE_S = 90.0
@@ -34,6 +35,7 @@ class Run:
         self.chance = Random(f"{seed} {row.number}")
         self.supervisor = supervisor
         self.node: RabbitNode | None = None
+        self.clock: ServerClock | None = None
         self.injected = 0
         self.notes: list[str] = []
         self.orders: list[Order] = []

@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from infrastructure.embedded.binaries import Binaries
 from tests.chaos.load import RARE, SKUS, History
 from tests.chaos.observer import Observer
 from tests.chaos.operator import Operator
@@ -136,6 +137,10 @@ class Shop:
         self.history.sample(self.observer.sample())
         return self.observer.is_quiet()
 
+    @property
+    def gateway_port(self) -> int:
+        return self._port()
+
     def behave(self, **changes: Any) -> None:
         """Change how the outside world behaves; `behave(**shop.behaviour)` takes it back."""
         request = Request(
@@ -251,11 +256,16 @@ def broken(verdict: Verdict) -> str:
 
 @contextmanager
 def open_shop(
-    folder: Path, chance: Random, plan: Plan | None = None, settings: Mapping[str, str] | None = None
+    folder: Path,
+    chance: Random,
+    plan: Plan | None = None,
+    settings: Mapping[str, str] | None = None,
+    *,
+    binaries: Binaries | None = None,
 ) -> Iterator[Shop]:
     """A shop on a server of its own. When the block fails, all that is left of the run stays in the folder."""
     nursery()
-    cluster = Cluster(folder / "postgres", settings)
+    cluster = Cluster(folder / "postgres", settings, binaries=binaries)
     shop = Shop(folder, cluster, chance, plan or Plan())
     try:
         shop.start()

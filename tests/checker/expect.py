@@ -17,6 +17,7 @@ class Expect:
     `lease_s`, `late_s`: how long a silent holder keeps what it has; how late a timer may fire.
     `quiet_within_s`: how long after the mark `calm` everything must have come to rest; `outage_s`: the longest time without progress.
     `permits`: calls to a half-open dependency; `blind_s`: how long a process may not know yet that a breaker has opened.
+    `doubled_numbers`: the carrier was made to give out numbers twice.
     `canaries`: texts that may stand nowhere: not in a log, not in a list of dead letters.
     """
 
@@ -33,4 +34,5 @@ class Expect:
     outage_s: float = 60.0
     permits: int = 3
     blind_s: float = 1.5
+    doubled_numbers: bool = False
     canaries: tuple[str, ...] = ()

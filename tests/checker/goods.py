@@ -60,7 +60,6 @@ def _differences(there: Counter[tuple[str, str]], wanted: Counter[tuple[str, str
 
 
 def nobody_gets_too_much(evidence: Evidence) -> Findings:
-    tracking = Counter[str]()
     for order_id, events in evidence.orders.items():
         book = OrderBook(order_id)
         for event in events:
@@ -69,7 +68,12 @@ def nobody_gets_too_much(evidence: Evidence) -> Findings:
                 yield from ((order_id, f"{wrong} after {event.position}") for wrong in _overbooked(book))
         for line, quantity in (book.shipped() - book.ordered).items():
             yield order_id, f"got {quantity} more of line {line} than was ordered"
-        tracking.update(parcel.tracking for parcel in book.parcels.values() if parcel.tracking)
+
+
+def numbers_are_given_once(evidence: Evidence) -> Findings:
+    """Who asks where a parcel is must not be told of another."""
+    books = [fold(order_id, events) for order_id, events in evidence.orders.items()]
+    tracking = Counter(parcel.tracking for book in books for parcel in book.parcels.values() if parcel.tracking)
     scans = Counter(event.data["scan_id"] for event in evidence.of_type("HandedOver"))
     for number, count in (*tracking.items(), *scans.items()):
         if count > 1:

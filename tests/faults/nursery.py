@@ -25,6 +25,9 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from tests.faults.clocks import CLOCK, follow
+from tests.faults.islands import NETWORK, enter
+
 ROOT = Path(__file__).parents[2]
 START_S = 60.0
 PRELOADED = (
@@ -190,6 +193,10 @@ def _become(wanted: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(wanted["env"])
     os.chdir(wanted["cwd"])
+    if network := os.environ.get(NETWORK):
+        enter(network)
+    if clock := os.environ.get(CLOCK):
+        follow(Path(clock))
     sys.argv = ["orderwright", *wanted["argv"]]
 
 

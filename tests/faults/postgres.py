@@ -47,6 +47,9 @@ class Cluster:
         assert pid is not None, "the server does not run"
         return pid
 
+    def runs(self) -> bool:
+        return self._server.status().running
+
     def start(self) -> None:
         assert self._server.start().tcp_dsn == self.dsn
 

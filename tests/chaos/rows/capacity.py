@@ -72,7 +72,6 @@ def backlog(run: Run) -> None:
     run.notes.append(f"resident {before:.0f} MB at the beginning, {after:.0f} MB at the end")
 
 
-@row("F100", "several faults at once, by chance", group=GROUP, level="N", outage_s=60)
 def swarm(run: Run) -> None:
     cluster, shop = run.shop.cluster, run.shop
     shop.behave(faults={"drop_after": 0.05, "error_after": 0.03, "garbage": 0.02})
@@ -102,3 +101,7 @@ def swarm(run: Run) -> None:
             faults[name]()
             run.struck()
     run.await_closed(0.9)
+
+
+for letter in ("", "b", "c", "d", "e"):  # chance depends on the number of the row
+    row(f"F100{letter}", "several faults at once, by chance", group=GROUP, level="N", outage_s=60)(swarm)

@@ -237,7 +237,7 @@ def hot(run: Run) -> None:
 
 @row(
     "F90",
-    "everybody retries a hundred dead letters while the gateway is down",
+    "thirty dead letters are retried by one command while the gateway is down",
     group=GROUP,
     level="N",
     letters=True,
@@ -258,6 +258,21 @@ def retried_in_an_outage(run: Run) -> None:
     run.notes.append(f"{calls(run, *PAYMENT) - before} calls while it was down")
     run.shop.behave(faults_of={})
     run.await_closed(1)
+
+
+@row("F77", "the carrier gives one tracking number to two orders", group=GROUP, level="N", doubled_numbers=True)
+def doubled_numbers(run: Run) -> None:
+    run.shop.behave(same_tracking_share=0.2)
+    run.submit(30)
+    run.await_closed(1)
+    query = (
+        "SELECT count(*) FROM (SELECT FROM events WHERE type = 'LabelPurchased'"
+        " GROUP BY data->>'tracking' HAVING count(*) > 1) AS t"
+    )
+    [(doubled,)] = run.ask(query)
+    run.struck(doubled)
+    said = run.shop.command_line.read("doctor", "--verify-all")
+    assert "the carrier gave out" in said, f"the doctor does not name the parcels: {said[-500:]}"
 
 
 @row("F13", "a thread keeps the processor for 5 s: the lease is lost, and nothing else", group=GROUP, level="N")

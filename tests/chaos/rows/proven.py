@@ -7,6 +7,7 @@ LIFE = "tests/infrastructure/embedded/test_life.py"
 PROJECTOR = "tests/infrastructure/projections/test_projector.py"
 REBUILD = "tests/infrastructure/projections/test_rebuild.py"
 CODEC = "tests/infrastructure/test_codec.py"
+POOLER = "tests/infrastructure/postgres/test_pooler.py"
 MISBEHAVIOR = "tests/infrastructure/gateways/test_misbehavior.py"
 
 proven(
@@ -63,6 +64,17 @@ proven(
     level="N",
 )
 proven(
+    "F86",
+    "a pooler in transaction mode in between",
+    f"{POOLER}::test_a_pooler_is_noticed_and_said_once",
+    f"{POOLER}::test_a_holder_has_no_beacon_and_is_an_orphan_only_after_its_time",
+    f"{POOLER}::test_a_lease_is_kept_guarded_and_taken_over_after_its_time",
+    f"{POOLER}::test_what_needs_a_session_of_its_own_is_refused_with_the_way_out",
+    f"{POOLER}::test_no_session_of_the_pooler_keeps_a_lock_or_a_setting",
+    "tests/e2e/test_pooler.py::test_orders_go_from_submission_to_delivery_behind_a_pooler",
+    level="R",
+)
+proven(
     "F98",
     "the embedded server is orphaned, its pid is taken by somebody else",
     f"{LIFE}::test_a_server_whose_owner_was_killed_is_adopted",
@@ -74,20 +86,9 @@ proven(
     "F99", "two starts at once in one data folder", f"{LIFE}::test_two_starts_at_once_give_one_server_with_one_owner"
 )
 
-untested("F26", "true loss of packets", "needs a network namespace of root; the proxy's silence is F25", level="N")
-untested("F29", "the disk is full", "needs a file system of its own to fill", level="N")
 untested("F36", "old and new version together", "there is no older release", level="R")
 untested("F37", "failover to a replica that misses the last commits", "there is no replica in these tests", level="R")
 untested("F38", "a backup older than the broker's content", "comes with backup and restore", level="R")
 untested("F76", "webhooks out of order", "there are no webhooks: the carrier is asked", level="C")
-untested("F77", "one tracking number for two orders", "the simulator cannot be told to", level="N")
-untested(
-    "F82",
-    "the clock of a worker jumps",
-    "in the simulation, where clocks are given; not with real processes",
-    level="N",
-)
-untested("F83", "the clock of the database's host jumps", "changing it needs root and a host of its own", level="N")
-untested("F86", "a pooler in between", "see the tests of the database's adapter", level="R")
 untested("F87", "another store for settings", "there is none yet", level="N")
 untested("F97", "power loss", "needs a block device that forgets", level="R")
