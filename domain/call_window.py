@@ -41,6 +41,10 @@ class CallWindow:
         self._failing: dict[str, float] = {}
         self._row = 0
 
+    def change(self, limits: Limits) -> None:
+        """Judge by these from now on; the calls stay."""
+        self._limits = limits
+
     def clear(self, now: float) -> None:
         """Begin anew: what was before says nothing about what is."""
         self._calls.clear()

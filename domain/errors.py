@@ -2,7 +2,7 @@
 
 A `CommandRefused` is a business answer and is never retried. A `VersionConflict` means read and decide again, at once. A
 `Transient` costs an attempt and is tried later. `Unavailable` means that the other side was surely not reached, `OutcomeUnknown`
-that it may have been: only an inquiry may follow. `RateLimited` and `BreakerOpen` concern a dependency and not the run that met
+that it may have been: only an inquiry may follow. `RateLimited`, `BreakerOpen` and `StepPaused` concern more than the run that met
 them, so they cost nothing. `Poison` can never succeed, and `Misconfigured` stops the process.
 """
 
@@ -51,6 +51,14 @@ class BreakerOpen(Unavailable):
     def __init__(self, dependency: str, *, retry_after_s: float | None = None) -> None:
         self.dependency = dependency
         super().__init__(f"the breaker of {dependency} is open", retry_after_s=retry_after_s)
+
+
+class StepPaused(Unavailable):
+    """We did not even ask: somebody paused this step everywhere."""
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+        super().__init__(f"the step {step} is paused")
 
 
 class RateLimited(Transient):

@@ -52,6 +52,11 @@ class Local:
             self._tokens = self._debt = 0
             return before
 
+    def change(self, limits: Limits) -> None:
+        """Judge the calls by these from now on."""
+        with self._lock:
+            self._window.change(limits)
+
     @property
     def debt(self) -> int:
         """Requests that were made beyond what was granted."""

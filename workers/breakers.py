@@ -104,6 +104,12 @@ class Breakers:
         self._forgiving = threading.Lock()
         self._to_forgive: list[tuple[float, str, Pardon]] = []
 
+    def change(self, limits: Limits) -> None:
+        """Go by these thresholds from now on; what was counted stays counted."""
+        self._limits = limits
+        for local in self._locals.values():
+            local.change(limits)
+
     def limited(self) -> frozenset[str]:
         """See the protocol."""
         return self._limited

@@ -47,7 +47,7 @@ Deliver = Callable[[Run, "Answer | Exception"], None]
 
 
 class CallThreads:
-    """`threads` for each dependency; 0 calls on the spot. `fail` hears of a thread that ended by an error.
+    """`threads` for each dependency, which may change; 0 calls on the spot. `fail` hears of a thread that ended by an error.
 
     `lease` names the lease in force, None if there is none. A call that was handed over under another one is not begun any more: its
     run may have been another's since, or a person's.
@@ -72,17 +72,22 @@ class CallThreads:
         self._clock = clock
         self._fail = fail
         self._lease = lease
-        self._width = threads
+        self._width = 0
         self._looked_at = float("-inf")
-        self._lanes: dict[str, _Lane] = {}
-        for name in sorted(set(DEPENDENCY.values())) if threads else ():
-            self._lanes[name] = _Lane(name)
-            for _ in range(threads):
-                self._start(self._lanes[name])
+        self._lanes = {name: _Lane(name) for name in sorted(set(DEPENDENCY.values()))}
+        self.resize(threads)
+
+    def resize(self, threads: int) -> None:
+        """From now on so many; by the thread that also makes the calls. Who is too many leaves after the call that he is making."""
+        self._width = threads
+        for lane in self._lanes.values():
+            lane.resize(threads)
+            while lane.wants_more():
+                self._start(lane)
 
     def make(self, call: Call) -> None:
         """Hand the call to its dependency's threads; the answer is delivered later."""
-        if self._lanes:
+        if self._width:
             self._lanes[DEPENDENCY[call.run.key.step]].queue.put((call, self._lease()))
         else:
             self._make(call, self._lease(), _Caller())
@@ -92,8 +97,9 @@ class CallThreads:
         taken: list[Call] = []
         for lane in self._lanes.values():
             with suppress(Empty):
-                while (handed_over := lane.queue.get_nowait()) is not None:
-                    taken.append(handed_over[0])
+                while True:
+                    if (handed_over := lane.queue.get_nowait()) is not None:
+                        taken.append(handed_over[0])
         return taken
 
     def look_after(self) -> None:
@@ -103,25 +109,26 @@ class CallThreads:
             return
         self._looked_at = now
         for lane in self._lanes.values():
-            for caller in [one for one in lane.callers if now - one.since > self._limit_s]:
+            for caller in [one for one in lane.present() if now - one.since > self._limit_s]:
                 self._write_off(lane, caller, now)
 
     def close(self) -> None:
         """End the threads when they have made the calls that they have."""
         for lane in self._lanes.values():
-            for _ in range(self._width):
-                lane.queue.put(None)
+            lane.close()
 
     def _start(self, lane: "_Lane") -> None:
         caller = _Caller()
-        lane.callers.append(caller)
-        name = f"{lane.dependency}-{len(lane.callers) + lane.lost}"
+        name = f"{lane.dependency}-{lane.enter(caller)}"
         threading.Thread(target=self._work, args=(lane, caller), name=name, daemon=True).start()
 
     def _work(self, lane: "_Lane", caller: "_Caller") -> None:
         try:
-            while not caller.is_lost and (handed_over := lane.queue.get()) is not None:
-                self._make(*handed_over, caller)
+            while not caller.is_lost and not lane.leaves(caller):
+                if (handed_over := lane.queue.get()) is not None:
+                    self._make(*handed_over, caller)
+                elif lane.is_over():
+                    return
         except BaseException as error:  # noqa: BLE001 - a thread that is missing in silence would be missed for ever
             self._fail(error)
 
@@ -170,23 +177,76 @@ class CallThreads:
         if call is None:
             return  # it came back after all
         caller.is_lost = True
-        lane.callers.remove(caller)
-        lane.lost += 1
+        lane.lose(caller)
         log.error("a call does not come back", run=str(call.run.key), elapsed_s=round(elapsed_s, 1), lost=lane.lost)
         self._tell(lane.dependency, call.run, OutcomeUnknown(f"no answer within {elapsed_s:.0f} s"), elapsed_s)
-        if lane.lost >= LOST_FOR_EACH * self._width:
+        if lane.lost >= LOST_FOR_EACH * max(1, self._width):
             raise CallsNeverEnd(f"{lane.lost} calls to {lane.dependency} never came back")
-        self._start(lane)
+        if lane.wants_more():
+            self._start(lane)
 
 
 class _Lane:
-    """The calls and callers of one dependency."""
+    """The calls and callers of one dependency. Without callers, those that are left make the calls that were handed over."""
 
     def __init__(self, dependency: str) -> None:
         self.dependency = dependency
         self.queue: SimpleQueue[tuple[Call, int | None] | None] = SimpleQueue()
-        self.callers: list[_Caller] = []
         self.lost = 0
+        self._is_closed = False
+        self._lock = threading.Lock()
+        self._callers: list[_Caller] = []
+        self._entered = 0
+        self._width = 0
+
+    def present(self) -> "list[_Caller]":
+        with self._lock:
+            return list(self._callers)
+
+    def resize(self, width: int) -> None:
+        """Who waits for a call hears of it."""
+        with self._lock:
+            self._width = width
+            too_many = len(self._callers) - width
+        for _ in range(too_many):
+            self.queue.put(None)
+
+    def wants_more(self) -> bool:
+        with self._lock:
+            return len(self._callers) < self._width
+
+    def enter(self, caller: "_Caller") -> int:
+        """Returns its number."""
+        with self._lock:
+            self._callers.append(caller)
+            self._entered += 1
+            return self._entered
+
+    def leaves(self, caller: "_Caller") -> bool:
+        """Whether this one is too many; the last one stays while there are calls to make."""
+        with self._lock:
+            left = len(self._callers) - 1
+            if left < self._width or (left == 0 and not self.queue.empty()):
+                return False
+            self._callers.remove(caller)
+            return True
+
+    def lose(self, caller: "_Caller") -> None:
+        with self._lock:
+            self._callers.remove(caller)
+            self.lost += 1
+
+    def close(self) -> None:
+        """Each leaves when it finds nothing to do any more."""
+        self._is_closed = True
+        self.queue.put(None)
+
+    def is_over(self) -> bool:
+        """Nothing is left to do, and the next one is told so too."""
+        over = self._is_closed and self.queue.empty()
+        if over:
+            self.queue.put(None)
+        return over
 
 
 class _Caller:

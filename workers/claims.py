@@ -43,6 +43,11 @@ class Claims:
         self._turns: Counter[str] = Counter()
         self._swept_at = float("-inf")
 
+    def adopt(self, settings: WorkerSettings) -> None:
+        """From now on."""
+        self._settings = settings
+        self._suspects.adopt(settings)
+
     def woken(self, frame: WakeUp) -> None:
         """Claim for its orders as soon as there is room."""
         self._pending.append((self._tools.clock(), frame))
@@ -71,7 +76,7 @@ class Claims:
 
     def steps_to_carry(self) -> frozenset[Step]:
         """The steps that may be begun without being claimed."""
-        return without(self._settings.steps, self._tools.breakers.limited())
+        return without(self._steps(), self._tools.breakers.limited())
 
     def room_beside(self, inputs: dict[str, Inputs]) -> Callable[[Step], bool]:
         """Gives out the places for what is carried on when these inputs are settled."""
@@ -82,11 +87,15 @@ class Claims:
     def _room(self, inputs: dict[str, Inputs] | None = None) -> Room:
         return Room(self._desk, self._settings.in_flight, inputs)
 
+    def _steps(self) -> frozenset[Step]:
+        """Ours, without those that are paused: their rows wait."""
+        return self._settings.steps - self._settings.paused
+
     def _open_steps(self) -> list[Step]:
         """The steps that may be claimed like this."""
         full = self._room().full()
         self._short |= full
-        return sorted(without(self._settings.steps, self._tools.breakers.limited() | full))
+        return sorted(without(self._steps(), self._tools.breakers.limited() | full))
 
     def _let_go(self) -> None:
         """Acknowledge the frames that have waited too long for room."""
@@ -135,7 +144,7 @@ class Claims:
         """Claim as much of the limited dependencies as the fleet allows."""
         now, breakers = self._tools.clock(), self._tools.breakers
         for dependency in sorted(breakers.limited()):
-            steps = steps_of(dependency, self._settings.steps)
+            steps = steps_of(dependency, self._steps())
             room = min(self._room().free, self._settings.batch)
             if self._suspects.are_alone or not steps or room <= 0 or now < self._ask_at.get(dependency, now):
                 continue
@@ -166,7 +175,7 @@ class Claims:
             if not room.is_roomy(dependency):
                 continue
             limit = min(room.free, self._settings.batch)
-            if self._claim_oldest(limit, steps_of(dependency, self._settings.steps)) < limit:
+            if self._claim_oldest(limit, steps_of(dependency, self._steps())) < limit:
                 self._short.discard(dependency)
 
     def _claim_oldest(self, limit: int, steps: Sequence[Step]) -> int:

@@ -65,6 +65,12 @@ class Conductor:
         self._claims.look()
         self._take()
 
+    def adopt(self, settings: WorkerSettings) -> None:
+        """From now on. What is begun already goes on as it was."""
+        self.settings = settings
+        self._claims.adopt(settings)
+        self._budget.change(share=settings.retry_share)
+
     def _live(self) -> None:
         """Note the time: a round that does not get on is stuck, and whoever watches must end the process."""
         self.alive_at = self._tools.clock()
@@ -167,7 +173,10 @@ class Conductor:
         reach("before_announce")
         limited = self._tools.breakers.limited()
         pairs = [pair for result in results for pair in result.announce]
-        self._tools.announce([pair for pair in pairs if DEPENDENCY.get(pair[0]) not in limited])
+        paused = self.settings.paused
+        self._tools.announce(
+            [pair for pair in pairs if pair[0] not in paused and DEPENDENCY.get(pair[0]) not in limited]
+        )
 
     def _done(self, result: Result) -> None:
         """The unit is committed: follow it in memory and make its calls."""

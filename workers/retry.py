@@ -18,6 +18,7 @@ from domain.errors import (
     OutcomeUnknown,
     Poison,
     RateLimited,
+    StepPaused,
     Transient,
     Unavailable,
 )
@@ -112,7 +113,7 @@ class Judge:
         """Try it again, and when; or let a person decide."""
         if isinstance(error, (Poison, CommandRefused)):
             return GiveUp(reason=_told(error), unknown=isinstance(error, (KeyExpired, Incident)))
-        if isinstance(error, (BreakerOpen, RateLimited)):
+        if isinstance(error, (BreakerOpen, RateLimited, StepPaused)):
             return self._not_now(error, run)
         blameless = isinstance(error, Unavailable) or DEPENDENCY.get(run.key.step) in self.limited
         if not blameless and self.retries.of(run.key.step).is_over(run, now):
@@ -126,10 +127,12 @@ class Judge:
         reason = f"its workers ended while they had it, {run.crashes} times in a row"
         return GiveUp(reason=reason, unknown=run.key.step in DEPENDENCY)
 
-    def _not_now(self, error: BreakerOpen | RateLimited, run: Run) -> Again:
-        """Nobody has done anything; it concerns all runs of the dependency alike."""
+    def _not_now(self, error: BreakerOpen | RateLimited | StepPaused, run: Run) -> Again:
+        """Nobody has done anything; it concerns all runs of the dependency, or of the step, alike."""
         if isinstance(error, BreakerOpen):
             wait, parked_on = timedelta(0), error.dependency
+        elif isinstance(error, StepPaused):
+            wait, parked_on = timedelta(0), ""
         else:
             wait, parked_on = self.retries.of(run.key.step).wait(1, self.random, error.retry_after_s), ""
         return Again(due_in=wait, keep_attempt=False, unknown=False, reason=_told(error), parked_on=parked_on)

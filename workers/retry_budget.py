@@ -21,6 +21,10 @@ class RetryBudget:
         self._calls: dict[str, _Window] = defaultdict(_Window)
         self._retries: dict[str, _Window] = defaultdict(_Window)
 
+    def change(self, *, share: float) -> None:
+        """From now on."""
+        self._share = share
+
     def called(self, dependency: str) -> None:
         """A call was made."""
         self._calls[dependency].add(self._slice())

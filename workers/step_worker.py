@@ -77,6 +77,7 @@ class StepWorker:
         self.conductor = Conductor(tools, settings)
         self.pulse: Pulse = Silent()
         self._settings = settings
+        self._told = settings
         self._over: Future[bool] = Future()
         self._ending = threading.Lock()
         self._stop = threading.Event()
@@ -86,6 +87,11 @@ class StepWorker:
     def counters(self) -> Counters:
         """What was done since the start."""
         return self.conductor.counters
+
+    def adopt(self, settings: WorkerSettings) -> None:
+        """Go by these from the next round on; safe in any thread. Name, steps, lease and times of the end stay as they were."""
+        self._told = settings
+        self.mailbox.put(Nudge())
 
     def stop(self) -> None:
         """Ask the worker to drain; safe in any thread."""
@@ -150,6 +156,7 @@ class StepWorker:
         failures = 0
         while not self._stop.is_set():
             try:
+                self._heed()
                 self.conductor.once(timeout_s=self._patience())
                 self.pulse.beat(reached=self.holding.in_force() is not None)
                 failures = 0
@@ -159,6 +166,14 @@ class StepWorker:
                 log.warning("store unavailable", reason=error.reason, failures=failures)
                 self._stop.wait(min(5.0, 0.1 * 2 ** min(failures, 6)) * random.uniform(0.5, 1))
         return self._drain()
+
+    def _heed(self) -> None:
+        """Between two rounds, so that none of them goes by two versions."""
+        told = self._told
+        if told is not self._settings:
+            self._settings = told
+            self.conductor.adopt(told)
+            self.calls.resize(told.threads)
 
     def _patience(self) -> float:
         """While a dependency is limited we ask often for a few of its runs, so that they flow instead of coming in bursts."""

@@ -29,6 +29,10 @@ class Suspects:
         self._since: float | None = None  # when the first of this session was claimed
         self._look_at = float("-inf")
 
+    def adopt(self, settings: WorkerSettings) -> None:
+        """From now on."""
+        self._settings = settings
+
     def look(self, steps: Sequence[Step]) -> bool:
         """Take the next suspect if it is time. True: take on nothing else. Raises `StoreUnavailable`."""
         if not self.are_alone and not self._begin(steps):

@@ -1,4 +1,4 @@
-"""What a step worker is told at its start, and what it counts while it works."""
+"""What a step worker is told, at its start and again whenever it changes, and what it counts while it works."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,11 +15,12 @@ class WorkerSettings:
 
     `sweep`: how often we look for due work that nobody announced; `reconcile`: for work that is ours without our knowing.
     `call_limit`: after that a call will not come back any more; `stuck_after`: a round that takes so long will never end.
-    Of all calls to a dependency a share of `retry_share`, and `retry_floor` a minute, may be retries.
+    Nothing of the `paused` steps is begun. Of all calls to a dependency a share of `retry_share`, and `retry_floor` a minute, may be retries.
     """
 
     name: str
     steps: frozenset[Step] = frozenset(Step)
+    paused: frozenset[Step] = frozenset()
     batch: int = 200
     in_flight: int = 1000
     threads: int = 16
