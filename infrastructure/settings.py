@@ -80,7 +80,14 @@ class Settings(BaseModel):
     replica_lag_s: Seconds = Field(10.0, description="a replica that is further behind is not asked")
     replica_wait_s: Seconds = Field(5.0, description="how long to wait there for what is to be seen (--at-least)")
     broker_url: SecretStr = Field(
-        SecretStr("pgmq://"), description="pgmq:// (the same database), amqp://, amqps://, memory:// (one process)"
+        SecretStr("pgmq://"),
+        description="pgmq:// (the same database), amqp://, amqps:// (several nodes with `;`), memory:// (one process)",
+    )
+    broker_ca: Path | None = Field(None, description="amqps://: who signs the brokers' certificates; none: the system's")
+    broker_cert: Path | None = Field(None, description="amqps://: our own certificate, where brokers ask for it")
+    broker_key: Path | None = Field(None, description="amqps://: the key of that certificate")
+    message_keys_file: Path | None = Field(
+        None, description="keys that sign messages: id and secret a line, the first signs, all are taken"
     )
     coordination_url: str | None = Field(
         None,

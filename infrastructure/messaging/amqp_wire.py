@@ -16,7 +16,9 @@ from kombu.transport import pyamqp
 
 from domain.messaging import REPLIES, Outbound
 from infrastructure.messaging.amqp_frames import tolerant_frames, whole_size
+from infrastructure.messaging.nodes import has_failed, in_order
 from infrastructure.messaging.settings import BrokerSettings
+from infrastructure.messaging.tls import said_clearly, tls_options
 from infrastructure.messaging.untyped import Untyped
 from infrastructure.messaging.wire import OnMessage, Silent, Wire
 
@@ -92,6 +94,8 @@ class AmqpWire(Wire):
         super().__init__(settings, consuming=consuming)
         self._confirms: Confirms | None = None
         self._blocked = False
+        self._was_cut = False
+        self._node = settings.nodes[0]
 
     def options(self) -> dict[str, Untyped]:
         return {
@@ -103,9 +107,26 @@ class AmqpWire(Wire):
             "client_properties": {"product": "orderwright"},
         }
 
-    def connection_arguments(self) -> dict[str, Untyped]:
-        tls = self.settings.url.startswith("amqps://")
-        return {"ssl": {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}} if tls else {}
+    def connection_arguments(self, url: str) -> dict[str, Untyped]:
+        return {"ssl": tls_options(self.settings, url)} if url.startswith("amqps://") else {}
+
+    def open(self) -> None:
+        """At the first node that answers. Those that do not are given up after a while, together after twice as long."""
+        until = monotonic() + 2 * self.settings.connect_timeout_s
+        nodes = in_order(self.settings.nodes)
+        for self._node in nodes:
+            try:
+                self.open_at(self._node)
+                break
+            except Exception as error:
+                self.blame()
+                hopeless = self._was_cut or isinstance(error, amqp.exceptions.AccessRefused)
+                if hopeless or self._node is nodes[-1] or monotonic() >= until:
+                    raise said_clearly(error, self._node) from error
+                self.collect()
+
+    def blame(self) -> None:
+        has_failed(self._node)
 
     def _on_blocked(self, _reason: str) -> None:
         self._blocked = True
@@ -234,6 +255,7 @@ class AmqpWire(Wire):
         self._client = None
 
     def cut(self) -> None:
+        self._was_cut = True
         connection = self.transport.latest if self.transport is not None else None
         transport = getattr(connection, "_transport", None)
         sock = getattr(transport, "sock", None)

@@ -1,5 +1,6 @@
 """The one place that turns a broker URL into publishers and consumers."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,8 +11,12 @@ from infrastructure.messaging.hardening import Check, json_only
 from infrastructure.messaging.memory_wire import MemoryWire
 from infrastructure.messaging.pgmq_wire import PgmqWire
 from infrastructure.messaging.publisher import KombuPublisher
-from infrastructure.messaging.settings import BrokerSettings
+from infrastructure.messaging.settings import BrokerSettings, check_nodes
 from infrastructure.messaging.wire import Wire
+
+log = logging.getLogger(__name__)
+
+_warned: set[str] = set()
 
 wires: dict[str, type[Wire]] = {"amqp": AmqpWire, "memory": MemoryWire, "pgmq": PgmqWire}
 
@@ -55,4 +60,8 @@ def connect(settings: BrokerSettings) -> Broker:
     """Check the settings (a bad URL or DSN is `Misconfigured`) and choose the transport."""
     if settings.kind == "pgmq":
         _ = settings.postgres_dsn
+    check_nodes(settings)
+    for host in set(settings.exposed) - _warned:
+        _warned.add(host)
+        log.warning("amqp:// to %s: orders and the broker's password travel in the clear; use amqps://", host)
     return Broker(settings)

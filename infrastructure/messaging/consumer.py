@@ -94,6 +94,7 @@ class KombuConsumer:
             self._serve(session)
         except Exception as error:  # noqa: BLE001 - whatever ended it, the next session starts afresh
             log.warning("connection to the broker ended: %s: %s", type(error).__name__, error)
+            wire.blame()
             session.collect()
         finally:
             self.connected = False

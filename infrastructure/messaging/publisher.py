@@ -101,4 +101,5 @@ class KombuPublisher:
     def _discard(self) -> None:
         wire, self._wire = self._wire, None
         if wire is not None:
+            wire.blame()
             wire.collect()

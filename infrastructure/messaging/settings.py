@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -26,6 +28,7 @@ class BrokerSettings:
 
     A message that was given out `give_up_after` times and never settled is refused; RabbitMQ's own limit (`delivery_limit`) is far above it, because
     it would count the neighbours of a message that kills its consumer as well.
+    `url` may name several nodes of one RabbitMQ cluster, with `;` between them.
     `dsn` is the libpq DSN or URL of the database that holds the queues; only `pgmq://` without a host of its own needs it.
     """
 
@@ -43,6 +46,11 @@ class BrokerSettings:
     replies_expire_s: float = 600.0
     visibility_timeout_s: int = 30
     poll_interval_s: float = 1.0
+    group_size: int = 3
+    ca: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    message_keys: Path | None = None
 
     @property
     def kind(self) -> Literal["amqp", "memory", "pgmq"]:
@@ -54,6 +62,25 @@ class BrokerSettings:
                 f"broker URL with scheme {scheme!r}: use pgmq://, amqp://, amqps:// or memory:// "
                 "(other transports lose messages when a worker is killed)"
             ) from None
+
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """The URL of every node."""
+        if self.kind != "amqp":
+            return (self.url,)
+        return tuple(node for part in self.url.split(";") if (node := part.strip()))
+
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        """Hosts outside this machine to which everything, the password included, goes in the clear."""
+        plain = [parts.hostname or "" for node in self.nodes if (parts := urlsplit(node)).scheme == "amqp"]
+        return tuple(host for host in plain if not _is_loopback(host))
+
+    @property
+    def guests(self) -> tuple[str, ...]:
+        """Hosts where we log in as RabbitMQ's well-known user."""
+        logins = [urlsplit(node) for node in self.nodes if self.kind == "amqp"]
+        return tuple(parts.hostname or "" for parts in logins if parts.username in {None, "guest"})
 
     @property
     def needs_dsn(self) -> bool:
@@ -73,6 +100,31 @@ class BrokerSettings:
                 "the database's DSN cannot be read: write key=value pairs or a postgresql:// URL"
             ) from None
         return dsn
+
+
+def check_nodes(settings: BrokerSettings) -> None:
+    """Every node is one of RabbitMQ, reached as safely as the others, and the files for TLS can be read."""
+    schemes = {urlsplit(node).scheme for node in settings.nodes}
+    if len(schemes) != 1 or not schemes <= set(type_of_scheme):
+        raise Misconfigured("broker URL with several nodes: all of them must be amqp://, or all of them amqps://")
+    if any(not urlsplit(node).hostname for node in settings.nodes if settings.kind == "amqp"):
+        raise Misconfigured("broker URL: a node has no host; write amqps://user:password@host:5671/vhost")
+    files = {"broker_ca": settings.ca, "broker_cert": settings.certificate, "broker_key": settings.key}
+    given = {name: path for name, path in files.items() if path is not None}
+    if given and schemes == {"amqp"}:
+        raise Misconfigured(f"{', '.join(given)}: of no use with amqp://; write amqps://")
+    if settings.key is not None and settings.certificate is None:
+        raise Misconfigured("broker_key without broker_cert")
+    for name, path in given.items():
+        if not path.is_file():
+            raise Misconfigured(f"{name}: there is no file {path}")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def checked_queues(queues: Iterable[str]) -> tuple[str, ...]:

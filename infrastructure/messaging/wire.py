@@ -43,14 +43,17 @@ class Wire(ABC):
         self._raw: Untyped = None
 
     def open(self) -> None:
+        self.open_at(self.url)
+
+    def open_at(self, url: str) -> None:
         # kombu's own `connect` sleeps and tries again, and its `connection` property reconnects behind our back: neither is used.
         self._client = kombu.Connection(
-            self.url,
+            url,
             transport=self.transport_class,
             connect_timeout=self.settings.connect_timeout_s,
             heartbeat=self.settings.heartbeat_s if self.consuming else 0,
             transport_options=self.options(),
-            **self.connection_arguments(),
+            **self.connection_arguments(url),
         )
         self.transport = self._client.transport
         self._raw = self.transport.establish_connection()
@@ -64,7 +67,7 @@ class Wire(ABC):
     def options(self) -> dict[str, Untyped]:
         """The transport options of kombu."""
 
-    def connection_arguments(self) -> dict[str, Untyped]:
+    def connection_arguments(self, url: str) -> dict[str, Untyped]:
         return {}
 
     def new_channel(self) -> Untyped:
@@ -194,6 +197,10 @@ class Wire(ABC):
 
     def beat(self) -> None:
         """Called about once a second by the owner, also while it is busy."""
+        return
+
+    def blame(self) -> None:
+        """An error ended this wire: where there is a choice, others should not begin with the same node."""
         return
 
     # --- the end ------------------------------------------------------------------------------------------------------------------

@@ -122,6 +122,10 @@ class Foundation:
             url=self.settings.broker_url.get_secret_value(),
             dead_queue=DEAD_QUEUE,
             visibility_timeout_s=self.settings.visibility_timeout_s,
+            ca=self.settings.broker_ca,
+            certificate=self.settings.broker_cert,
+            key=self.settings.broker_key,
+            message_keys=self.settings.message_keys_file,
         )
         return connect(replace(settings, dsn=self._queues()) if settings.needs_dsn else settings)
 
