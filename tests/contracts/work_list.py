@@ -5,10 +5,12 @@ An adapter's module subclasses `ClaimingContract`, `AnnouncingContract`, `Holdin
 and `advance`, which lets time pass for the store.
 """
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
 
+from domain.partitions import Portion, partition_of
 from domain.ports import Holder
 from domain.work import Run, RunKey, Step, Want
 from tests.contracts.stores import HOUR, Advance, Store, claim, row, run_key, settle, state, want, work
@@ -159,6 +161,30 @@ class AnnouncingContract(WorkFixtures):
         advance(HOUR)
         assert list(store.wake(9, [Step.RISK])) == [(Step.RISK, "o2")]
         assert list(store.wake(9, ALL)) == [(Step.LABEL, "o1")]
+
+    def test_portions_announce_every_order_once_between_them(self, store: Store, advance: Advance) -> None:
+        orders = {f"o{number}" for number in range(30)}
+        want(store, *map(run_key, sorted(orders)))
+        advance(timedelta(seconds=20))
+        announced = [
+            order_id
+            for mine in ({0, 2}, {1})
+            for _, order_id in store.wake(99, ALL, portion=Portion(partitions=3, mine=mine, patience=HOUR))
+        ]
+        assert Counter(announced) == dict.fromkeys(orders, 1)
+
+    def test_a_portion_leaves_alone_what_is_not_its_own_unless_it_has_waited_for_long(
+        self, store: Store, advance: Advance
+    ) -> None:
+        want(store, *map(run_key, ("o1", "o2", "o3")))
+        portion = Portion(partitions=64, mine={partition_of("o2", 64)}, patience=HOUR)
+        nothing = Portion(partitions=64, mine=frozenset(), patience=HOUR)
+        advance(timedelta(seconds=20))
+        assert list(store.wake(9, ALL, portion=nothing)) == []
+        assert list(store.wake(9, ALL, portion=portion)) == [(Step.LABEL, "o2")]
+        advance(2 * HOUR)
+        assert len(store.wake(2, ALL, portion=nothing)) == 2
+        assert len(store.wake(9, ALL, portion=portion)) == 1
 
     def test_an_announcement_claims_nothing(self, store: Store, advance: Advance, holder: Holder) -> None:
         want(store, run_key())
