@@ -74,10 +74,22 @@ def run(folder: Path, options: argparse.Namespace) -> bool:
         finally:
             supervisor.close()
         tell("\nwhile it lasted:\n" + "\n".join(map(moved, found)))
-        tell(f"\n{supervisor.restarts} restarts of roles that ended by themselves: {supervisor.codes}")
+        tell(f"\n{supervisor.restarts} roles ended by themselves and were started again{ended(site, supervisor)}")
         if options.markdown:
             options.markdown.write_text(markdown(found), encoding="utf-8")
         return judge(site, options.orders)
+
+
+def ended(site: Site, supervisor: Supervisor) -> str:
+    """Who ended by itself, with the last that it said before."""
+    told = ""
+    for name, code in supervisor.codes:
+        lines = (site.shop.folder / f"{name}.log").read_text(encoding="utf-8").splitlines()
+        errors = [one for one in lines if '"error"' in one or "Error" in one or "stuck" in one]
+        told += f"\n  {name} with code {code}; errors in its log:\n    " + "\n    ".join(
+            one[:400] for one in errors[-5:]
+        )
+    return told
 
 
 def judge(site: Site, orders: int) -> bool:

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from tests.chaos.groups import FAST, QUIET
-from tests.chaos.processes import nursery
+from tests.chaos.processes import Role, nursery
 from tests.chaos.shop import Plan, Shop
 from tests.drill import probes
 from tests.drill.postgres import FailOver, Server, is_streaming
@@ -24,6 +24,8 @@ ROLES = (
     *("worker-1", "worker-2", "worker-3", "worker-4", "relay-1", "relay-2", "projector-1", "projector-2"),
     *("intake-1", "keeper-1"),
 )
+SHARED = ("relay", "projector")
+PARTITIONS = 4
 CUT_OFF = "worker-3"
 QUEUE = "ow_authorize"
 UNRELIABLE: dict[str, Any] = {**QUIET, "faults": {"drop_before": 0.005, "drop_after": 0.01}}
@@ -39,6 +41,12 @@ class ClusterShop(Shop):
     """A shop with one role whose every connection leads through a proxy of its own."""
 
     ports: tuple[int, ...] = ()
+
+    def add(self, name: str, **more: str) -> Role:
+        role = super().add(name, **more)
+        if name.startswith(SHARED):
+            role.arguments += ["--partitions", str(PARTITIONS)]
+        return role
 
     def _through_proxies(self) -> dict[str, str]:
         ports = (*self.ports, self._port())
