@@ -106,6 +106,10 @@ class Evidence:
         """The rows of a table; none if it does not exist."""
         return self.tables.get(table, [])
 
+    def checkpoints(self) -> list[Row]:
+        """How far each read model is, or each partition of it; a row without a position only counts the partitions."""
+        return [row for row in self.rows("checkpoints") if row["position"] is not None]
+
     def books(self, table: str) -> list[Row]:
         """The rows of a table of the ledger."""
         if self.ledger is None:

@@ -34,7 +34,7 @@ def checkpoints_go_forward(evidence: Evidence) -> Findings:
                 yield name, f"went back from {known['position']} to {row['position']} (at {look['at']})"
         before |= look["checkpoints"]
     head = max((event.position for event in evidence.events), default=0)
-    for row in evidence.rows("checkpoints"):
+    for row in evidence.checkpoints():
         if row["position"] > head:
             yield row["name"], f"is at {row['position']}, the last event is {head}"
 
@@ -63,7 +63,7 @@ def _restless(evidence: Evidence) -> Iterator[tuple[str, str]]:
         elif row["state"] == "ready" and read_moment(row["due_at"]) < now - timedelta(seconds=1):
             yield name, f"has been due since {row['due_at']}, and nobody came"
     head = max((event.position for event in evidence.events), default=0)
-    for row in evidence.rows("checkpoints"):
+    for row in evidence.checkpoints():
         if row["position"] < head and row["state"] != "stopped":
             yield row["name"], f"is at {row['position']} of {head}"
     for row in evidence.rows("queues"):

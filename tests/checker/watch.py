@@ -29,7 +29,7 @@ KEYS = {
 }
 _LOOK = """
 SELECT to_json(clock_timestamp())#>>'{}', coalesce((SELECT max(position) FROM events), 0),
-    (SELECT coalesce(jsonb_object_agg(name, jsonb_build_object('position', position, 'rebuilds', rebuilds)), '{}') FROM checkpoints),
+    (SELECT coalesce(jsonb_object_agg(name, jsonb_build_object('position', position, 'rebuilds', rebuilds)), '{}') FROM checkpoints WHERE position IS NOT NULL),
     (SELECT count(*) FROM step_runs
      WHERE state = 'running' OR (state = 'ready' AND due_at <= clock_timestamp() AND parked_on IS NULL))
 """
