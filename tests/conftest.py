@@ -35,7 +35,7 @@ pytest_plugins = ["tests.servers.simulator"]
 REQUIRE_PGBOUNCER = "ORDERWRIGHT_REQUIRE_PGBOUNCER"
 REQUIRE_ETCD = "ORDERWRIGHT_REQUIRE_ETCD"
 BROKER_FIXTURES = {"rabbitmq", "make_rabbitmq"}
-CLUSTER_FIXTURES = {"etcd"}
+CLUSTER_FIXTURES = {"etcd_cluster"}
 
 
 @pytest.hookimpl(tryfirst=True)

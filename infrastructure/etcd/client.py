@@ -3,33 +3,35 @@
 from collections.abc import Iterator, Sequence
 
 from infrastructure.etcd.address import Access
-from infrastructure.etcd.transport import DEADLINE_S, Refused, Transport
-from infrastructure.etcd.wire import Answer, Json, answer, end_of, number, text
+from infrastructure.etcd.transport import Refused, Transport
+from infrastructure.etcd.wire import Answer, Json, Reply, answer, end_of, number, text
 
 NOT_FOUND = 5
+DEADLINE_S = 5.0
 
 
 class Etcd:
     """A client of one cluster. Thread-safe. Every call has a deadline and may raise `StoreUnavailable` or `Misconfigured`."""
 
-    def __init__(self, access: Access) -> None:
+    def __init__(self, access: Access, *, deadline_s: float = DEADLINE_S) -> None:
         self.prefix = access.prefix
+        self.deadline_s = deadline_s
         self._transport = Transport(access)
 
     def key(self, *parts: str) -> str:
         """A key of ours."""
         return "/".join((self.prefix, *parts))
 
-    def get(self, key: str, *, deadline_s: float = DEADLINE_S) -> Answer:
+    def get(self, key: str) -> Answer:
         """The key, if there is one."""
-        return self._range({"key": text(key)}, deadline_s)
+        return self._range({"key": text(key)})
 
     def below(self, prefix: str, *, limit: int = 0, newest_before: str | None = None) -> Answer:
         """Keys that begin with the prefix, in order; with `newest_before` the last of those before that key, the last one first."""
         wanted: Json = {"key": text(prefix), "range_end": end_of(prefix), "limit": str(limit)}
         if newest_before is not None:
             wanted |= {"range_end": text(newest_before), "sort_order": "DESCEND", "sort_target": "KEY"}
-        return self._range(wanted, DEADLINE_S)
+        return self._range(wanted)
 
     def transact(
         self,
@@ -37,28 +39,28 @@ class Etcd:
         then: Sequence[Json],
         otherwise: Sequence[Json] = (),
         *,
-        deadline_s: float = DEADLINE_S,
+        deadline_s: float | None = None,
     ) -> Answer:
         """All of `then` if the comparison holds, else all of `otherwise`. May be sent twice: see `transport`."""
         body = {"compare": list(compare), "success": list(then), "failure": list(otherwise)}
-        return answer(self._transport.call("/v3/kv/txn", body, deadline_s=deadline_s))
+        return answer(self._call("/v3/kv/txn", body, deadline_s))
 
-    def grant(self, seconds: int, *, deadline_s: float = DEADLINE_S) -> int:
+    def grant(self, seconds: int, *, deadline_s: float | None = None) -> int:
         """A lease that runs out after so many seconds."""
-        reply = self._transport.call("/v3/lease/grant", {"TTL": str(seconds)}, deadline_s=deadline_s)
+        reply = self._call("/v3/lease/grant", {"TTL": str(seconds)}, deadline_s)
         return number(reply.found, "ID")
 
     def revoke(self, lease: int) -> None:
         """End a lease now, and all keys with it."""
         try:
-            self._transport.call("/v3/lease/revoke", {"ID": str(lease)})
+            self._call("/v3/lease/revoke", {"ID": str(lease)})
         except Refused as refused:
             if refused.code != NOT_FOUND:
                 raise
 
     def left_s(self, lease: int) -> int:
         """Seconds until it runs out; 0 if it has."""
-        reply = self._transport.call("/v3/lease/timetolive", {"ID": str(lease)})
+        reply = self._call("/v3/lease/timetolive", {"ID": str(lease)})
         return max(0, number(reply.found, "TTL"))
 
     def changes(self, key: str, after: int, *, silence_s: float) -> Iterator[int]:
@@ -77,5 +79,8 @@ class Etcd:
     def close(self) -> None:
         self._transport.close()
 
-    def _range(self, wanted: Json, deadline_s: float) -> Answer:
-        return answer(self._transport.call("/v3/kv/range", wanted, deadline_s=deadline_s))
+    def _range(self, wanted: Json) -> Answer:
+        return answer(self._call("/v3/kv/range", wanted))
+
+    def _call(self, path: str, body: Json, deadline_s: float | None = None) -> Reply:
+        return self._transport.call(path, body, deadline_s=min(deadline_s or self.deadline_s, self.deadline_s))

@@ -31,7 +31,6 @@ from domain.errors import StoreUnavailable
 from domain.lease import Grant, LeaseLost, LeaseRow
 from domain.ports import Holder
 from infrastructure.etcd.client import Etcd
-from infrastructure.etcd.transport import DEADLINE_S
 from infrastructure.etcd.wire import (
     Answer,
     Json,
@@ -50,6 +49,7 @@ from infrastructure.postgres import fences
 from infrastructure.postgres.database import Connection
 from infrastructure.postgres.fences import Fences
 
+GIVING_BACK_S = 2.0
 AT_ONCE = 64  # a transaction of etcd has at most 128 operations
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -149,7 +149,7 @@ class EtcdLeases:
     def release(self, grant: Grant) -> bool:
         """See `domain.lease.LeaseTable.release`."""
         key = self._grants.pop(grant, None)
-        return key is not None and self._delete(key)
+        return key is not None and self._clock() < key.until and self._delete(key)
 
     def leave(self, holder: Holder) -> None:
         """See `domain.lease.LeaseTable.leave`."""
@@ -159,7 +159,8 @@ class EtcdLeases:
             if member is not None:
                 keys = [member.key, *(self._grants.pop(grant) for grant in mine)]
                 for start in range(0, len(keys), AT_ONCE):
-                    self._client.transact([], [nested(_delete_if_ours(key)) for key in keys[start : start + AT_ONCE]])
+                    parts = [nested(_delete_if_ours(key)) for key in keys[start : start + AT_ONCE]]
+                    self._client.transact([], parts, deadline_s=GIVING_BACK_S)
         finally:
             self.forget(holder)
 
@@ -208,7 +209,7 @@ class EtcdLeases:
 
     def _move(self, keys: Sequence[_Key], time: timedelta) -> set[str]:
         """Put all that are still ours on a new lease; which these are. Once more for those that an answer that was lost had moved."""
-        asked_at, deadline_s = self._clock(), min(DEADLINE_S, time.total_seconds() / 2)
+        asked_at, deadline_s = self._clock(), time.total_seconds() / 2
         lease = self._client.grant(_seconds(time), deadline_s=deadline_s)
         kept: set[str] = set()
         for _ in range(2):
@@ -224,7 +225,9 @@ class EtcdLeases:
         return kept
 
     def _delete(self, key: _Key) -> bool:
-        done = self._client.transact([equals(key.key, key.value)], [delete(key.key)], [read(key.key)])
+        """Soon or not at all: it runs out anyway, and whoever stops may have many to give back."""
+        ours, then = [equals(key.key, key.value)], [delete(key.key)]
+        done = self._client.transact(ours, then, deadline_s=GIVING_BACK_S)
         return done.held or (done.again and self._clock() < key.until)  # an earlier attempt must have done it
 
     def _key_of(self, name: str) -> str:

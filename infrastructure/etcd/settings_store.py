@@ -18,7 +18,6 @@ from datetime import UTC, datetime
 from domain.configuration import Change, Revision, StaleVersion, Value, document
 from domain.errors import StoreUnavailable
 from infrastructure.etcd.client import Etcd
-from infrastructure.etcd.transport import DEADLINE_S
 from infrastructure.etcd.wire import Answer, Kept, absent, put, read, unchanged
 
 SILENCE_S = 1.0
@@ -90,7 +89,7 @@ class EtcdSettings:
     def _look(self) -> Answer:
         if self._closed.is_set():
             raise StoreUnavailable("the settings store is closed")
-        return self._client.get(self._current, deadline_s=DEADLINE_S)
+        return self._client.get(self._current)
 
     def _newest(self, found: Answer) -> Change:
         return next((_change(kept) for kept in found.kept if kept.key == self._current), NOTHING)

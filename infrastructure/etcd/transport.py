@@ -29,7 +29,6 @@ from infrastructure.etcd.address import Access, Endpoint
 from infrastructure.etcd.wire import Json, Reply
 
 TRY_S = 1.0
-DEADLINE_S = 5.0
 BREATH_S = 0.1
 LIMIT = 16 * 1024 * 1024
 OK = 200
@@ -67,7 +66,7 @@ class Transport:
         if access.tls:
             self._context()  # files that cannot be read are known at once
 
-    def call(self, path: str, body: Json, *, deadline_s: float = DEADLINE_S) -> Reply:
+    def call(self, path: str, body: Json, *, deadline_s: float) -> Reply:
         """The answer of whoever gives one first."""
         deadline = time.monotonic() + deadline_s
         problems: dict[Endpoint, Exception] = {}

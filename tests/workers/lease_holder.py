@@ -1,7 +1,8 @@
 """A process that holds a lease and writes under it as fast as it can, until its standard input ends or somebody kills it.
 
 Every write is one guarded transaction: it counts and notes its epoch and pid. It prints `holds <epoch>` when it has the lease, `refused <epoch>`
-when a guard refused a write, `ended <epoch>` when the server ended the session in which it was frozen, and begins anew. Usage: lease_holder.py DSN SECONDS
+when a guard refused a write, `ended <epoch>` when the server ended the session in which it was frozen, and begins anew. The leases
+are in Postgres, or in etcd. Usage: lease_holder.py DSN SECONDS [COORDINATION_URL PREFIX]
 """
 
 import os
@@ -14,8 +15,12 @@ import psycopg
 import structlog
 
 from domain.errors import StoreUnavailable
-from domain.lease import LeaseLost, LeaseTaken
+from domain.lease import LeaseLost, LeaseTable, LeaseTaken
+from infrastructure.etcd.address import access
+from infrastructure.etcd.client import Etcd
+from infrastructure.etcd.leases import EtcdLeases
 from infrastructure.postgres.database import Connection, connect
+from infrastructure.postgres.fences import Fences
 from infrastructure.postgres.leases import PostgresLeases
 from workers.leases import Lease, Leases
 
@@ -59,8 +64,13 @@ def hold(leases: Leases, connection: Connection, stop: threading.Event) -> None:
                 raise
 
 
-def work(dsn: str, time: timedelta, stop: threading.Event) -> None:
-    leases = Leases(PostgresLeases(dsn), "holder", time)
+def table(dsn: str, url: str, prefix: str) -> LeaseTable:
+    if not url:
+        return PostgresLeases(dsn)
+    return EtcdLeases(Etcd(access(url, prefix=prefix)), Fences(dsn))
+
+
+def work(dsn: str, leases: Leases, stop: threading.Event) -> None:
     while not stop.is_set():
         try:
             with closing(connect(dsn, application="lease holder")) as connection:
@@ -71,10 +81,11 @@ def work(dsn: str, time: timedelta, stop: threading.Event) -> None:
     leases.close()
 
 
-def main(dsn: str, seconds: str) -> None:
+def main(dsn: str, seconds: str, url: str = "", prefix: str = "") -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     stop = threading.Event()
-    thread = threading.Thread(target=work, args=(dsn, timedelta(seconds=float(seconds)), stop))
+    leases = Leases(table(dsn, url, prefix), "holder", timedelta(seconds=float(seconds)))
+    thread = threading.Thread(target=work, args=(dsn, leases, stop))
     thread.start()
     sys.stdin.read()
     stop.set()

@@ -1,6 +1,7 @@
 """Clients of the shared cluster, each with keys of its own."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import Protocol
 from uuid import uuid4
 
 import pytest
@@ -9,7 +10,11 @@ from infrastructure.etcd.address import access
 from infrastructure.etcd.client import Etcd
 from tests.servers.etcd import EtcdCluster
 
-Connect = Callable[[], Etcd]
+
+class Connect(Protocol):
+    """A client of all members, or of those that are given."""
+
+    def __call__(self, *, url: str = ..., deadline_s: float = ...) -> Etcd: ...
 
 
 @pytest.fixture
@@ -17,8 +22,8 @@ def connect(etcd: EtcdCluster) -> Iterator[Connect]:
     """Clients that share the keys of this test."""
     prefix, made = f"test-{uuid4().hex}", list[Etcd]()
 
-    def connect() -> Etcd:
-        made.append(Etcd(access(etcd.url, prefix=prefix)))
+    def connect(*, url: str = etcd.url, deadline_s: float = 5.0) -> Etcd:
+        made.append(Etcd(access(url, prefix=prefix), deadline_s=deadline_s))
         return made[-1]
 
     yield connect

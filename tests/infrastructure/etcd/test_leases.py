@@ -36,7 +36,7 @@ class Days:
     def clock(self) -> float:
         return steady() + self.ahead_s
 
-    def grant(self, seconds: int, *, deadline_s: float = 5.0) -> int:
+    def grant(self, seconds: int, *, deadline_s: float | None = None) -> int:
         lease = self._grant(seconds, deadline_s=deadline_s)
         self._ends[lease] = self.clock() + seconds
         return lease
