@@ -210,6 +210,7 @@ def _only_while_writable(connection: Connection) -> Iterator[None]:
 
 def _check(connection: Connection) -> None:
     if primary.is_passed_over(connection):
+        connection.close()  # what is alive and fails a check would be put back
         raise primary.PassedOver("another server was promoted")
     used_at = connection.__dict__.get("used_at", 0.0)
     if time.monotonic() - used_at > _IDLE_CHECK_S:
