@@ -73,6 +73,15 @@ class StoreUnavailable(Transient):
     """The database did not answer."""
 
 
+class IntakeClosed(Transient):
+    """Somebody closed the doors for new orders for a while; nothing was stored."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no new orders are taken in for now (setting intake_open); nothing was stored, submit again later"
+        )
+
+
 class BrokerUnavailable(Transient):
     """The broker did not take or confirm the messages."""
 

@@ -15,7 +15,7 @@ from time import monotonic
 import structlog
 
 from domain import order as orders
-from domain.errors import CommandRefused, Poison, StoreUnavailable
+from domain.errors import CommandRefused, IntakeClosed, Poison, StoreUnavailable
 from domain.order import Order, OrderPlaced, PlaceOrder
 from domain.ports import NO_STREAM, EventStore, Meta, Unit
 from domain.process import OrderView, Policy, order_stream, react
@@ -66,8 +66,10 @@ class Intake:
         *,
         actor: str = "intake",
         clock: Callable[[], float] = monotonic,
+        is_open: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
+        self._is_open = is_open
         self._announce = announce
         self._policy = policy or Policy()
         self._actor = actor
@@ -75,7 +77,9 @@ class Intake:
         self._quiet_until = float("-inf")
 
     def accept(self, batch: Sequence[OrderSubmission]) -> list[Outcome]:
-        """One outcome a submission, in their order. Raises `StoreUnavailable`; then submitting again is safe."""
+        """One outcome a submission, in their order. Raises `StoreUnavailable` and `IntakeClosed`; then submitting again is safe."""
+        if not self._is_open():
+            raise IntakeClosed
         try:
             return self._accept(batch)
         except (CommandRefused, Poison) as error:

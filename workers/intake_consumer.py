@@ -13,7 +13,7 @@ from typing import Protocol
 
 import structlog
 
-from domain.errors import BrokerUnavailable, StoreUnavailable
+from domain.errors import BrokerUnavailable, IntakeClosed, StoreUnavailable
 from domain.messaging import Consumer, Inbound
 from infrastructure.failpoints import reach
 from infrastructure.intake import (
@@ -71,6 +71,8 @@ class IntakeConsumer:
         self._replies = replies
         self._dead_letter = dead_letter
         self._inbox: SimpleQueue[Inbound] = SimpleQueue()
+        self.is_open: Callable[[], bool] = lambda: True
+        self._is_paused = False
         self._stop = threading.Event()
         self.pulse: Pulse = Silent()
 
@@ -83,6 +85,7 @@ class IntakeConsumer:
         self._consumer.start(self._inbox.put)
         self._replies.start()
         while not self._stop.is_set():
+            self._heed()
             self._serve([open_message(inbound) for inbound in self._take()])
             self._beat(reached=True)
         for inbound in self._rest():
@@ -93,6 +96,13 @@ class IntakeConsumer:
     def _beat(self, *, reached: bool) -> None:
         """What brings the orders is a part of this role: while it hangs, nothing comes, and that looks like quiet."""
         self.pulse.beat(reached=reached and self._consumer.connected, at=self._consumer.turned_at)
+
+    def _heed(self) -> None:
+        """While no orders are taken in they stay in the queue, where they cost nothing and belong to nobody."""
+        if self.is_open() == self._is_paused:
+            self._is_paused = not self._is_paused
+            log.warning("the intake is closed" if self._is_paused else "the intake is open again")
+            (self._consumer.pause if self._is_paused else self._consumer.resume)([INTAKE_QUEUE])
 
     def _take(self) -> list[Inbound]:
         """What is there; waits for the first one only. Its number is bounded by the consumer's prefetch."""
@@ -125,13 +135,16 @@ class IntakeConsumer:
             )
 
     def _accept(self, orders: Sequence[OrderSubmission]) -> Sequence[Outcome] | None:
-        """None if the database was away until we were stopped: the broker keeps the messages for whoever comes next."""
+        """None if the database was away, or the intake closed, until we were stopped: the broker keeps the messages for whoever comes next."""
         if not orders:
             return []
         pause_s = 0.1
         while True:
             try:
                 return self._intake.accept(orders)
+            except IntakeClosed:
+                self._heed()
+                pause_s = LOOK_S
             except StoreUnavailable as error:
                 log.warning("orders wait for the database", orders=len(orders), reason=error.reason)
                 self._beat(reached=False)

@@ -5,7 +5,7 @@ crash or a wiped broker. It makes the runs of vanished holders ready again. Any 
 the hash of the order's id, and one of them looks after vanished holders (`workers/relay_share.py`).
 
 When a step's queue already holds many frames, its workers are behind and more wake-ups would only pile up: its rows are left for
-later, those of other steps are not. Rows of steps whose breaker is not closed wait for it.
+later, those of other steps are not. Rows of steps whose breaker is not closed, or that are paused, wait for it.
 """
 
 import random
@@ -77,6 +77,7 @@ class Relay:
         self.announced = 0
         self.pulse: Pulse = Silent()
         self.share: Callable[[], Mine] = everything
+        self.paused: frozenset[Step] = frozenset()  # may be set at any time, in any thread
 
     def stop(self) -> None:
         """Ask the relay to end after this look."""
@@ -104,7 +105,7 @@ class Relay:
         self._breakers.refresh()
         if self._leaves_it_to_others(mine):
             return False
-        open_steps = without(frozenset(Step), self._breakers.limited())
+        open_steps = without(frozenset(Step) - self.paused, self._breakers.limited())
         free = [step for step in Step if step in open_steps and not (self._busy and self._has_backlog(step))]
         due = self._store.wake(self._settings.limit, free, portion=mine.portion)
         reach("after_wake_before_publish")

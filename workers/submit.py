@@ -12,7 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol, cast
 
-from domain.errors import StoreUnavailable
+from domain.errors import IntakeClosed, StoreUnavailable
 from infrastructure.intake import MAX_BYTES, FieldError, OrderSubmission, Refusal, parse_order
 from workers.ahead import Ahead
 from workers.intake import Accepted, AlreadyKnown, Outcome
@@ -114,6 +114,9 @@ class _Submitting:
         while True:
             try:
                 outcomes = self._intake.accept(orders)
+            except IntakeClosed as error:
+                self._tally.stopped, self._tally.unreachable = error.reason, True
+                return ()
             except StoreUnavailable as error:
                 if self._stop.wait(random.uniform(0.0, pause_s)):
                     return ()

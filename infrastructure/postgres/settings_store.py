@@ -14,6 +14,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import TransactionStatus
 
 from domain.configuration import Change, Revision, StaleVersion, Value, document
@@ -96,6 +98,8 @@ class PostgresSettings:
         try:
             with translated():
                 yield connection
+        except psycopg.ProgrammingError as error:  # such as a right that this role lacks
+            raise StoreUnavailable(f"the settings cannot be read ({type(error).__name__})") from error
         except StoreUnavailable:
             connection.close()
             raise
@@ -120,6 +124,12 @@ class PostgresSettings:
                 self._idle.append(connection)
                 return
         connection.close()
+
+
+def place(dsn: str) -> str:
+    """Which database a DSN leads to, without user and password."""
+    parts = conninfo_to_dict(dsn)
+    return ":".join(str(parts.get(name, "")) for name in ("host", "hostaddr", "port", "dbname"))
 
 
 def _newest(connection: Connection) -> Revision:

@@ -3,6 +3,7 @@
 `Runtime` is what a command of the CLI or a long-running role gets. It is made of parts, so that a new adapter touches one of them:
 
     foundation.py   settings, database, store, broker, wake-ups: what everything else stands on
+    living.py       the settings that change while the program runs
     roles.py        the long-running roles and the doors for orders
     reviewing.py    what a person does about dead letters
     views.py        what only looks: read models, diagnosis

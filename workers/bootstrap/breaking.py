@@ -3,13 +3,13 @@
 from domain.breaker import Board
 from infrastructure.postgres.breakers import PostgresBreakers
 from infrastructure.postgres.database import Database
-from workers.bootstrap.foundation import Foundation
+from workers.bootstrap.living import Living
 from workers.bootstrap.terms import breaker_limits, default_name
 from workers.breaker_control import BreakerControl
 from workers.breakers import Breakers
 
 
-class Breaking(Foundation):
+class Breaking(Living):
     """For roles that call the outside or announce calls, and for people."""
 
     def breakers(self, role: str) -> Breakers:

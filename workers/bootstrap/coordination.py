@@ -1,9 +1,11 @@
-"""Where leases are, and in etcd's case how to get there: Postgres, or etcd if a `coordination_url` is set."""
+"""Where leases and live settings are, and in etcd's case how to get there: Postgres, or etcd if a `coordination_url` is set."""
 
 from typing import TYPE_CHECKING
 
+from domain.configuration import SettingsStore
 from domain.lease import LeaseTable
 from infrastructure.postgres.leases import PostgresLeases
+from infrastructure.postgres.settings_store import PostgresSettings
 from infrastructure.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,6 +24,15 @@ def lease_table(settings: Settings, direct: str, opened: "ExitStack") -> LeaseTa
     from infrastructure.postgres.fences import Fences
 
     return EtcdLeases(client, Fences(direct))
+
+
+def settings_store(settings: Settings, direct: str) -> SettingsStore:
+    """Where the settings are that change while the program runs; whoever asks for it closes it."""
+    if settings.coordination_url is None:
+        return PostgresSettings(direct)
+    from infrastructure.etcd.settings_store import EtcdSettings
+
+    return EtcdSettings(etcd(settings))
 
 
 def etcd(settings: Settings) -> "Etcd":

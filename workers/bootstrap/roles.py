@@ -7,13 +7,14 @@ from domain.errors import Misconfigured
 from domain.work import Step
 from infrastructure.gateways.http import http_world
 from infrastructure.gateways.outside import OutsideWorld
+from infrastructure.live_settings import Effective
 from infrastructure.messaging.dead import DeadLetterSender
 from infrastructure.messaging.hardening import anything
 from infrastructure.messaging.wakeups import queue_of
 from workers.bootstrap.breaking import Breaking
 from workers.bootstrap.queues import DEAD_QUEUE, INTAKE_QUEUE
 from workers.bootstrap.schema import Projections
-from workers.bootstrap.terms import default_name, policy, worker_settings
+from workers.bootstrap.terms import breaker_limits, default_name, policy, worker_settings
 from workers.bootstrap.worker_role import WorkerRole
 from workers.handle import Handler
 from workers.health import Heartbeat, Silent
@@ -27,6 +28,9 @@ from workers.step_worker import StepWorker
 if TYPE_CHECKING:
     from workers.intake import Intake
     from workers.intake_consumer import IntakeConsumer
+
+
+MOST_CALLS = 1000  # connections are opened when they are needed; how many calls there are at once is decided elsewhere
 
 
 class Roles(Breaking):
@@ -53,7 +57,7 @@ class Roles(Breaking):
             raise Misconfigured(
                 "gateway_url is not set: the pipeline needs a payment gateway, carrier, mail and risk service"
             )
-        world = http_world(url, threads=self.settings.call_threads, deadline_s=self.settings.call_deadline_s)
+        world = http_world(url, threads=MOST_CALLS, deadline_s=self.settings.call_deadline_s)
         self.opened.callback(world.close)
         return world
 
@@ -61,12 +65,21 @@ class Roles(Breaking):
         self, steps: Iterable[Step] = tuple(Step), *, name: str | None = None, world: OutsideWorld | None = None
     ) -> WorkerRole:
         """A step worker with its consumer; `world` replaces the one that the settings name."""
-        settings = worker_settings(self.settings, name or default_name("worker"), frozenset(steps))
-        breakers = Pausing(self.breakers("worker"), settings.steps, queue_of)
+        live, called = self.live(), name or default_name("worker")
+        settings = worker_settings(live.now(), called, frozenset(steps))
+        shared = self.breakers("worker")
+        breakers = Pausing(shared, settings.steps, queue_of)
         worker = StepWorker(self.store(), world or self.world(), self.announce(), settings, breakers=breakers)
         queues = [queue_of(step) for step in sorted(settings.steps)]
         role = WorkerRole(worker, self.broker(), queues, self.letters().unknown_orders)
         breakers.consumer = role.consumer
+
+        def adopt(now: Effective) -> None:
+            shared.change(breaker_limits(now.settings))
+            breakers.stopped = now.paused
+            worker.adopt(worker_settings(now, called, settings.steps))
+
+        live.on_change(adopt)
         worker.pulse = self.pulse("worker")
         return role
 
@@ -74,7 +87,14 @@ class Roles(Breaking):
         """The door for orders."""
         from workers.intake import Intake
 
-        return Intake(self.store(), self.announce(), policy(self.settings), actor=actor)
+        live = self.live()
+        return Intake(
+            self.store(),
+            self.announce_unpaused(),
+            policy(self.settings),
+            actor=actor,
+            is_open=lambda: live.now().intake_open,
+        )
 
     def intake_consumer(self) -> "IntakeConsumer":
         """The door for orders that come over the broker."""
@@ -90,6 +110,8 @@ class Roles(Breaking):
         consumer = broker.consumer([INTAKE_QUEUE], on_unreadable=bury, prefetch=100)
         role = IntakeConsumer(consumer, self.intake("broker"), Replies(replies), bury)
         role.pulse = self.pulse("intake")
+        live = self.live()
+        role.is_open = lambda: live.now().intake_open
         return role
 
     def keeper(self) -> Keeper:
@@ -116,6 +138,12 @@ class Roles(Breaking):
         """A relay over this runtime's store and broker, for its share of the work; `partitions`: in how many parts from now on."""
         wake_ups, breakers = self.wake_ups(), self.breakers("relay")
         role = Relay(self.store(), wake_ups.announce, wake_ups.backlog, breakers=breakers)
+
+        def adopt(now: Effective) -> None:
+            breakers.change(breaker_limits(now.settings))
+            role.paused = now.paused
+
+        self.live().on_change(adopt)
         role.pulse = self.pulse("relay")
         if partitions is not None:
             self.store().set_partitions("relay", partitions)

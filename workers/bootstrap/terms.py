@@ -9,6 +9,7 @@ from domain.breaker import Limits
 from domain.process import Policy
 from domain.routing import Warehouse
 from domain.work import Step
+from infrastructure.live_settings import Effective
 from infrastructure.settings import Settings, load
 from workers.retry import RetryPolicy, RetryTable
 from workers.worker_settings import WorkerSettings
@@ -16,11 +17,13 @@ from workers.worker_settings import WorkerSettings
 CALL_GRACE_S = 5.0  # an inquiry and a request, each with its deadline, and then a while
 
 
-def worker_settings(settings: Settings, name: str, steps: frozenset[Step] = frozenset(Step)) -> WorkerSettings:
+def worker_settings(now: Effective, name: str, steps: frozenset[Step] = frozenset(Step)) -> WorkerSettings:
     """The part of the settings that a step worker needs, in its own terms."""
+    settings = now.settings
     return WorkerSettings(
         name=name,
         steps=steps,
+        paused=now.paused,
         batch=settings.batch,
         in_flight=settings.in_flight,
         threads=settings.call_threads,

@@ -1,0 +1,60 @@
+"""The settings of this installation that change while it runs: where they are, and following them."""
+
+from collections.abc import Iterable
+from hashlib import sha256
+
+from domain.configuration import Revision, SettingsStore
+from infrastructure.kept_settings import KeptSettings
+from infrastructure.live_settings import Effective, effective
+from infrastructure.postgres.settings_store import place
+from workers.announce import Announce
+from workers.bootstrap.coordination import settings_store
+from workers.bootstrap.foundation import Foundation
+from workers.live import Live
+
+
+class Living(Foundation):
+    """For whatever goes by settings that may change."""
+
+    _live: Live | None = None
+
+    def settings_store(self) -> SettingsStore:
+        """Where they are."""
+        self.migrated()
+        store = settings_store(self.settings, self.direct())
+        self.opened.callback(store.close)
+        return store
+
+    def live(self) -> Live:
+        """What holds now, followed until everything is closed."""
+        if self._live is None:
+            self._live = Live(self.settings_store(), self.effective, self.kept_settings())
+            self.opened.callback(self._live.stop)
+            self._live.start()
+        return self._live
+
+    def effective(self, revision: Revision) -> Effective:
+        """What a revision comes to in this process. Raises `CommandRefused`."""
+        return effective(self.settings, revision)
+
+    def kept_settings(self) -> KeptSettings:
+        """The last good ones on this host; what is kept of one store says nothing about another."""
+        name = sha256(self._store_name().encode()).hexdigest()[:12]
+        return KeptSettings(self.settings.data_dir / f"settings-{name}.json")
+
+    def _store_name(self) -> str:
+        if self.settings.coordination_url is not None:
+            return f"{self.settings.coordination_url}/{self.settings.etcd_prefix}"
+        if self.settings.database_url is None:
+            return "embedded"
+        return place(self.direct())
+
+    def announce_unpaused(self) -> Announce:
+        """Announces nothing of a step that is paused: its rows wait, and the relay announces them afterwards."""
+        announce, live = self.announce(), self.live()
+
+        def unpaused(pairs: Iterable[tuple[str, str]]) -> None:
+            paused = live.now().paused
+            announce([pair for pair in pairs if pair[0] not in paused])
+
+        return unpaused
