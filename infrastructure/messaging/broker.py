@@ -12,6 +12,7 @@ from infrastructure.messaging.memory_wire import MemoryWire
 from infrastructure.messaging.pgmq_wire import PgmqWire
 from infrastructure.messaging.publisher import KombuPublisher
 from infrastructure.messaging.settings import BrokerSettings, check_nodes
+from infrastructure.messaging.signing import Keyring
 from infrastructure.messaging.wire import Wire
 
 log = logging.getLogger(__name__)
@@ -26,9 +27,10 @@ class Broker:
     """Connects nothing by itself: every publisher and consumer has a connection of its own."""
 
     settings: BrokerSettings
+    keyring: Keyring | None = None
 
     def publisher(self) -> KombuPublisher:
-        return KombuPublisher(lambda: self._wire(consuming=False))
+        return KombuPublisher(lambda: self._wire(consuming=False), keyring=self.keyring)
 
     def consumer(
         self,
@@ -38,14 +40,19 @@ class Broker:
         prefetch: int = 20,
         check: Check | None = None,
     ) -> KombuConsumer:
-        """`check` decides which messages are refused unread; by default all but JSON up to the body limit."""
+        """`check` decides which messages are refused unread; by default all but JSON up to the body limit, and what is not signed, if we have keys."""
         return KombuConsumer(
             lambda: self._wire(consuming=True),
             queues=queues,
             prefetch=prefetch,
             on_unreadable=on_unreadable,
-            check=check or json_only(self.settings.body_limit, self.settings.give_up_after),
+            check=check or self._check(),
         )
+
+    def _check(self) -> Check:
+        readable = json_only(self.settings.body_limit, self.settings.give_up_after)
+        keyring = self.keyring
+        return readable if keyring is None else lambda inbound: readable(inbound) or keyring.trouble(inbound)
 
     def declare(self, queues: Sequence[str]) -> None:
         """Create the queues that are missing, the dead-letter queue included."""
@@ -64,4 +71,5 @@ def connect(settings: BrokerSettings) -> Broker:
     for host in set(settings.exposed) - _warned:
         _warned.add(host)
         log.warning("amqp:// to %s: orders and the broker's password travel in the clear; use amqps://", host)
-    return Broker(settings)
+    keys = settings.message_keys
+    return Broker(settings, None if keys is None else Keyring(keys))

@@ -9,6 +9,7 @@ from domain.errors import BrokerUnavailable, Misconfigured, Poison
 from domain.messaging import Outbound
 from infrastructure.failpoints import passing, reach
 from infrastructure.messaging.settings import checked_queues
+from infrastructure.messaging.signing import Keyring
 from infrastructure.messaging.wire import Silent, Wire
 
 T = TypeVar("T")
@@ -29,17 +30,22 @@ class KombuPublisher:
     a fresh one. A time-out is not tried again: the caller's patience is used up.
     """
 
-    def __init__(self, new_wire: Callable[[], Wire]) -> None:
+    def __init__(self, new_wire: Callable[[], Wire], *, keyring: Keyring | None = None) -> None:
         self._new_wire = new_wire
+        self._keyring = keyring
         self._wire: Wire | None = None
         self._lock = threading.Lock()
 
     def publish(self, messages: Sequence[Outbound]) -> None:
         if messages:
             checked_queues({message.queue for message in messages})
-            passed = passing("before_publish", messages)
+            passed = self._signed(passing("before_publish", messages))
             self._do(lambda wire: wire.send(passed))
             reach("after_publish")
+
+    def _signed(self, messages: Sequence[Outbound]) -> Sequence[Outbound]:
+        keyring = self._keyring
+        return messages if keyring is None else [keyring.signed(message) for message in messages]
 
     def declare(self, queues: Sequence[str]) -> None:
         names = checked_queues(queues)
