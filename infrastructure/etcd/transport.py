@@ -36,6 +36,7 @@ OK = 200
 INVALID, DENIED, PRECONDITION, UNAUTHENTICATED = 3, 7, 9, 16
 AWAY = {1, 4, 8, 13, 14}  # canceled, deadline exceeded, exhausted, internal, unavailable
 STALE_TOKEN = ("invalid auth token", "revision of auth store is old")
+COMMON_NAME = b"CommonName of client"
 IDENTITY = ("user name is empty", "authentication failed", "authentication is not enabled")
 
 
@@ -163,7 +164,10 @@ class Transport:
             raise _Away(type(error).__name__) from error
         finally:
             response.release_conn() if parts else response.close()
-        found = _object(b"".join(parts))
+        body = b"".join(parts)
+        if COMMON_NAME in body:
+            raise Misconfigured("etcd has users, so its gateway wants a certificate (etcd_cert) without a common name")
+        found = _object(body)
         if response.status != OK:
             raise _problem(found, response.status)
         return Reply(found=found, at=_clock(response))

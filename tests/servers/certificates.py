@@ -46,6 +46,10 @@ class Certificates:
         """For a client whose common name is `name`."""
         return self._signed(name, "clientAuth", ())
 
+    def nameless_client(self) -> Pair:
+        """For a client without a common name, as etcd's gateway wants it where there are users."""
+        return self._signed("nameless", "clientAuth", (), subject="/O=orderwright")
+
     def stranger(self, name: str = "stranger") -> Pair:
         """Self-signed, for localhost: of the right name, but vouched for by nobody."""
         extensions = (*LEAF, "extendedKeyUsage=serverAuth,clientAuth", _names(LOOPBACK))
@@ -71,7 +75,7 @@ class Certificates:
             key.chmod(0o600)
         return certificate, key
 
-    def _signed(self, name: str, usage: str, hosts: Sequence[str]) -> Pair:
+    def _signed(self, name: str, usage: str, hosts: Sequence[str], *, subject: str = "") -> Pair:
         certificate, key = self._files(name)
         if not certificate.exists():
             request, extensions = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
@@ -81,7 +85,7 @@ class Certificates:
                 f"extendedKeyUsage={usage}",
                 *([_names(hosts)] if hosts else []),
             ]
-            named = ("-config", str(self._config()), "-subj", f"/CN={name}")
+            named = ("-config", str(self._config()), "-subj", subject or f"/CN={name}")
             extensions.write_text("\n".join(lines) + "\n")
             _openssl("req", "-new", *KEY, *named, "-keyout", key, "-out", request)
             ca, ca_key = self._own
