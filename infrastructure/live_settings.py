@@ -83,6 +83,11 @@ class Effective:
     rates: Mapping[str, float]
     intake_open: bool = True
 
+    def shown(self) -> dict[str, Any]:
+        """Every setting that may change, as plain data."""
+        ours = {"paused": sorted(self.paused), "rates": dict(self.rates), "intake_open": self.intake_open}
+        return {**self.settings.model_dump(mode="json", include=set(SHARED), exclude_none=True), **ours}
+
 
 def effective(process: Settings, revision: Revision) -> Effective:
     """Raises `CommandRefused` where this version of the program does not understand a value."""
@@ -118,7 +123,13 @@ def accepted(process: Settings, values: Mapping[str, Value]) -> dict[str, Value]
     if problems:
         raise CommandRefused(f"settings: {'; '.join(problems)}")
     stored: dict[str, Value] = live.model_dump(mode="json", exclude_none=True)
-    return {name: value for name, value in stored.items() if value != {}}
+    return _pruned(stored)
+
+
+def _pruned(values: dict[str, Value]) -> dict[str, Value]:
+    """Without what is empty: a rule that says nothing is no rule."""
+    kept = {name: _pruned(value) if isinstance(value, dict) else value for name, value in values.items()}
+    return {name: value for name, value in kept.items() if value != {}}
 
 
 def known_names() -> dict[str, str]:

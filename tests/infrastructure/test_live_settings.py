@@ -93,7 +93,9 @@ def test_what_a_process_was_told_is_its_own_affair() -> None:
 
 
 def test_what_is_stored_says_nothing_about_what_is_not_set() -> None:
-    assert accepted(TOLD, {"attempts": None, "rates": {}, "paused": ["label", "label"]}) == {"paused": ["label"]}
+    assert accepted(TOLD, {"attempts": None, "rates": {}, "retries": {"mail": {}}, "paused": ["label"]}) == {
+        "paused": ["label"]
+    }
 
 
 @given(

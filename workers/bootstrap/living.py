@@ -1,16 +1,18 @@
 """The settings of this installation that change while it runs: where they are, and following them."""
 
 from collections.abc import Iterable
+from functools import partial
 from hashlib import sha256
 
 from domain.configuration import Revision, SettingsStore
 from infrastructure.kept_settings import KeptSettings
-from infrastructure.live_settings import Effective, effective
+from infrastructure.live_settings import Effective, accepted, effective
 from infrastructure.postgres.settings_store import place
 from workers.announce import Announce
 from workers.bootstrap.coordination import settings_store
 from workers.bootstrap.foundation import Foundation
 from workers.live import Live
+from workers.live_changes import LiveChanges
 
 
 class Living(Foundation):
@@ -32,6 +34,10 @@ class Living(Foundation):
             self.opened.callback(self._live.stop)
             self._live.start()
         return self._live
+
+    def live_changes(self) -> LiveChanges:
+        """The same for people, who change them."""
+        return LiveChanges(self.settings_store(), partial(accepted, self.settings))
 
     def effective(self, revision: Revision) -> Effective:
         """What a revision comes to in this process. Raises `CommandRefused`."""

@@ -1,5 +1,6 @@
 """From an error to an exit code and one clear sentence. Only defects of our own keep their traceback."""
 
+from domain.configuration import StaleVersion
 from domain.errors import (
     BrokerUnavailable,
     CommandRefused,
@@ -21,7 +22,7 @@ def exit_code(error: OrderwrightError) -> int:
     match error:
         case StoreUnavailable() | BrokerUnavailable() | Unavailable():
             return UNREACHABLE
-        case Misconfigured() | CommandRefused():
+        case Misconfigured() | CommandRefused() | StaleVersion():
             return REFUSED
         case Usage():
             return USAGE

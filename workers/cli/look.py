@@ -24,6 +24,8 @@ def show(
         return
     rows = [{"setting": name, "value": value, "origin": origins[name]} for name, value in values.items()]
     cli.rows(rows, ["setting", "value", "origin"] if origin else ["setting", "value"])
+    if cli.form == "table":
+        cli.say("some of these may be overridden while the program runs: `orderwright settings get`")
 
 
 @command(schemas, "export")
