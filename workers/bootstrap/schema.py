@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from infrastructure.postgres import migrate
+from infrastructure.postgres import grants, migrate
 from infrastructure.postgres.migration_files import read_migrations
 from workers.leases import Leases
 from workers.projector import Projector
@@ -23,6 +23,8 @@ class Migrations:
         self.status = partial(migrate.status, dsn)
         self.check = partial(migrate.check, dsn)
         self.wait = partial(migrate.wait, dsn)
+        self.grant = partial(grants.grant, dsn)
+        self.grants_script = partial(grants.script, dsn)
 
 
 class Projections:

@@ -7,7 +7,7 @@ import typer
 
 from workers.cli.app import group
 from workers.cli.command import Cli, command
-from workers.cli.failures import FAILED
+from workers.cli.failures import FAILED, Usage
 
 app = group("migrate", "Bring the database to the schema of this version, or see where it stands.")
 
@@ -52,3 +52,30 @@ def sql(_cli: Cli) -> None:
 
     for name, text in migration_sql():
         print(f"-- {name}\n{text}")
+
+
+@command(app, "grants")
+def grants(
+    cli: Cli,
+    *,
+    writer: Annotated[str | None, typer.Option(help="role of intake, workers, relay, keeper")] = None,
+    projector: Annotated[str | None, typer.Option(help="role of the projectors")] = None,
+    reader: Annotated[str | None, typer.Option(help="role that only reads")] = None,
+    broker: Annotated[str | None, typer.Option(help="role of the queues behind pgmq://")] = None,
+    sql_only: Annotated[bool, typer.Option("--sql", help="print the statements instead of executing them")] = False,
+) -> int:
+    """Give existing database roles the least rights they need, and take away others. Run it as the owner, after each `migrate up`."""
+    given = {"writer": writer, "projector": projector, "reader": reader, "broker": broker}
+    names = {kind: name for kind, name in given.items() if name}
+    if not names:
+        raise Usage("name at least one role: --writer, --projector, --reader, --broker")
+    with cli.runtime() as runtime:
+        migrations = runtime.migrations()
+        if sql_only:
+            print(migrations.grants_script(names), end="")
+            return 0
+        left = migrations.grant(names)
+    cli.say(f"granted to {', '.join(names.values())}")
+    for statement in left:
+        cli.say(f"not ours to do, ask an administrator: {statement}")
+    return 0
