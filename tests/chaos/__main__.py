@@ -9,6 +9,7 @@ import argparse
 import shutil
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,9 +37,10 @@ class Matrix:
         self._lock = Lock()
 
     def run(self, jobs: int) -> None:
-        """Proofs and groups side by side; a line is told as soon as its row has ended."""
+        """Proofs and groups side by side, the large ones first; a line is told as soon as its row has ended."""
         tell(HEAD)
-        groups = list(dict.fromkeys(row.group for row in self.rows if row.inject))
+        sizes = Counter(row.group for row in self.rows if row.inject)
+        groups = [group for group, _ in sizes.most_common()]
         with ThreadPoolExecutor(jobs) as pool:
             waiting = [pool.submit(self._run_group, group) for group in groups]
             waiting.append(pool.submit(self._prove))

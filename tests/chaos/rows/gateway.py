@@ -278,8 +278,9 @@ def doubled_numbers(run: Run) -> None:
 @row("F13", "a thread keeps the processor for 5 s: the lease is lost, and nothing else", group=GROUP, level="N")
 def starved(run: Run) -> None:
     run.shop.behave(latency={"fixed_ms": 100})
-    run.arm("before_call:spin(5)@20;times=1", "worker-1")
-    run.submit(60, seconds=2)
+    run.arm("before_call:spin(5)@5;times=1", "worker-1")
+    with run.load(60, seconds=5):
+        run.await_fired(1)
     run.await_closed(1)
 
 
