@@ -56,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run(folder: Path, options: argparse.Namespace) -> bool:
     """The drill and its verdict."""
-    with open_site(folder, Random(options.seed), coordination=options.coordination) as site:
+    chance = Random(options.seed)
+    with open_site(folder, chance, coordination=options.coordination, broker=options.broker) as site:
         shop = site.shop
         supervisor = Supervisor(lambda: [*shop.roles, shop.simulator])
         try:
@@ -137,6 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--only", nargs="+", choices=kinds, default=list(kinds), help="these kinds of faults")
     parser.add_argument("--target", nargs="+", default=[], help="only targets or engines with one of these words")
     parser.add_argument("--coordination", choices=["etcd", "postgres"], default="etcd")
+    parser.add_argument("--broker", choices=["rabbitmq", "pgmq"], default="rabbitmq")
     parser.add_argument("--markdown", type=Path, help="write the table to this file, too")
     return parser
 

@@ -4,7 +4,7 @@ A probe of an engine tries one node after the other, as any client would, so it 
 """
 
 from base64 import b64encode
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from urllib.parse import urlsplit
 
@@ -48,6 +48,9 @@ class Appends:
         before, (self._last, is_behind) = self._last, rows[0]
         return not is_behind or before != self._last
 
+    def close(self) -> None:
+        self._observer.close()
+
 
 class Commits:
     """A transaction was committed."""
@@ -60,6 +63,9 @@ class Commits:
             return self._observer.ask(COMMIT) is not None
         except psycopg.Error:
             return False
+
+    def close(self) -> None:
+        self._observer.close()
 
 
 class Publishes:
@@ -76,13 +82,12 @@ class Publishes:
                 self._channel = _opened(self._members[self._turn % len(self._members)])
             self._channel.basic_publish_confirm(amqp.Message("probe"), routing_key=QUEUE, confirm_timeout=DEADLINE_S)
         except BROKEN:
-            self._leave()
+            self._turn += 1
+            self.close()
             return False
         return True
 
-    def _leave(self) -> None:
-        """For the next node."""
-        self._turn += 1
+    def close(self) -> None:
         channel, self._channel = self._channel, None
         if channel is not None and channel.connection is not None:
             with suppress(*BROKEN):
@@ -122,8 +127,8 @@ class Puts:
             return False
         return True
 
+    def close(self) -> None:
+        """Every put has a connection of its own."""
+
     def _member(self, members: Sequence[EtcdMember]) -> EtcdMember:
         return members[self._turn % len(members)]
-
-
-Probe = Callable[[], bool]

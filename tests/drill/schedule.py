@@ -24,7 +24,7 @@ class Act:
 
 def acts_on_each(targets: Sequence[Target], kinds: Sequence[Kind] = KINDS) -> list[Act]:
     """As many as there are targets, or kinds if these are more; each target is struck at least once."""
-    times = max(len(targets), len(kinds))
+    times = max(len(targets), len(kinds)) if targets else 0
     return [Act(kind=kind, among=tuple(targets)) for kind, _ in zip(cycle(kinds), range(times), strict=False)]
 
 

@@ -2,18 +2,26 @@
 
 import threading
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable
 from itertools import pairwise
 from time import monotonic
+from typing import Protocol
 
 EVERY_S = 0.1
 STOP_S = 30.0
 
 
+class Probe(Protocol):
+    """A look: whether something moved since the last one."""
+
+    def __call__(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
 class Series:
     """`look` says whether something moved since the last look; a look that takes long makes the next one wait."""
 
-    def __init__(self, name: str, look: Callable[[], bool]) -> None:
+    def __init__(self, name: str, look: Probe) -> None:
         self._look = look
         self._moments: list[float] = []
         self._error: Exception | None = None
@@ -35,6 +43,7 @@ class Series:
     def stop(self) -> None:
         self._stop.set()
         self._thread.join(STOP_S)
+        self._look.close()
 
     def _watch(self) -> None:
         try:

@@ -13,12 +13,12 @@ from tests.chaos.processes import Role, nursery
 from tests.chaos.shop import Plan, Shop
 from tests.drill import probes
 from tests.drill.postgres import FailOver, Server, is_streaming
-from tests.drill.series import Series
+from tests.drill.series import Probe, Series
 from tests.drill.targets import Node, Process, Target
 from tests.faults.proxy import Proxy
 from tests.servers.etcd import EtcdCluster, EtcdMember
 from tests.servers.postgres_pair import PrimaryAndReplica
-from tests.servers.rabbitmq_cluster import RabbitCluster, RabbitMember
+from tests.servers.rabbitmq_cluster import RabbitCluster
 
 ROLES = (
     *("worker-1", "worker-2", "worker-3", "worker-4", "relay-1", "relay-2", "projector-1", "projector-2"),
@@ -61,15 +61,15 @@ class ClusterShop(Shop):
 
 @dataclass(kw_only=True)
 class Site:
-    """All that runs."""
+    """All that runs. Without a RabbitMQ of its own the broker is in the database."""
 
     shop: Shop
-    rabbit: RabbitCluster
+    rabbit: RabbitCluster | None
     etcd: EtcdCluster
     pair: PrimaryAndReplica
 
     def nodes(self) -> list[Target]:
-        return [self._rabbit_node(one) for one in self.rabbit.members]
+        return [_rabbit_node(self.rabbit, number) for number in range(3)] if self.rabbit else []
 
     def members(self) -> list[Target]:
         return [self._etcd_member(one) for one in self.etcd.members]
@@ -88,26 +88,15 @@ class Site:
 
     def watch(self) -> dict[str, Series]:
         """The observers, by what they look at."""
-        looks: dict[str, probes.Probe] = {
+        looks: dict[str, Probe] = {
             "orders": probes.Appends(self.pair.dsn),
             "read models": probes.Appends(self.pair.dsn, probes.VIEWS),
             "commits": probes.Commits(self.pair.dsn),
-            "publishes": probes.Publishes(self.rabbit),
+            **({"publishes": probes.Publishes(self.rabbit)} if self.rabbit else {}),
             "puts": probes.Puts(self.etcd),
             "replica": probes.Appends(self.pair.replica_dsn),
         }
         return {name: Series(name, look) for name, look in looks.items()}
-
-    def _rabbit_node(self, member: RabbitMember) -> Target:
-        number = self.rabbit.members.index(member) + 1
-        return Node(
-            f"node {number}",
-            "RabbitMQ",
-            member,
-            revive=self.rabbit.start,
-            place=lambda: f"leader of {QUEUE}" if self.rabbit.leader_of(QUEUE) is member else "",
-            is_whole=lambda: self.rabbit.whole,
-        )
 
     def _etcd_member(self, member: EtcdMember) -> Target:
         return Node(
@@ -126,6 +115,18 @@ class Site:
         )
 
 
+def _rabbit_node(cluster: RabbitCluster, number: int) -> Target:
+    member = cluster.members[number]
+    return Node(
+        f"node {number + 1}",
+        "RabbitMQ",
+        member,
+        revive=cluster.start,
+        place=lambda: f"leader of {QUEUE}" if cluster.leader_of(QUEUE) is member else "",
+        is_whole=lambda: cluster.whole,
+    )
+
+
 def _agree(cluster: EtcdCluster) -> bool:
     """All members answer, and name the same leader."""
     named = {(one.status() or {}).get("leader", "0") for one in cluster.members}
@@ -133,7 +134,7 @@ def _agree(cluster: EtcdCluster) -> bool:
 
 
 @contextmanager
-def open_site(folder: Path, chance: Random, *, coordination: str) -> Iterator[Site]:
+def open_site(folder: Path, chance: Random, *, coordination: str = "etcd", broker: str = "rabbitmq") -> Iterator[Site]:
     """Started from nothing; everything is ended by its pid at the end, whatever happened."""
     nursery()
     with ExitStack() as stack:
@@ -143,24 +144,22 @@ def open_site(folder: Path, chance: Random, *, coordination: str) -> Iterator[Si
         etcd = EtcdCluster(folder / "etcd")
         stack.callback(etcd.stop)
         etcd.start()
-        rabbit = RabbitCluster(folder / "rabbitmq")
-        stack.callback(rabbit.stop)
-        settings = {**FAST, **({"ORDERWRIGHT_COORDINATION_URL": etcd.url} if coordination == "etcd" else {})}
+        rabbit = RabbitCluster(folder / "rabbitmq") if broker == "rabbitmq" else None
+        if rabbit is not None:
+            stack.callback(rabbit.stop)
+            rabbit.start()
         plan = Plan(
             dsn=pair.dsn,
-            broker_url=rabbit.start(),
+            broker_url=rabbit.url if rabbit else "pgmq://",
             roles=ROLES,
-            settings=settings,
+            settings={**FAST, **({"ORDERWRIGHT_COORDINATION_URL": etcd.url} if coordination == "etcd" else {})},
             behaviour=UNRELIABLE,
             behind_proxy=[CUT_OFF],
         )
         (folder / "shop").mkdir()
         shop = ClusterShop(folder / "shop", pair.primary, chance, plan)
-        shop.ports = (
-            *(pair.primary.port, pair.replica.port),
-            *(member.port for member in rabbit.members),
-            *(member.port for member in etcd.members),
-        )
+        members = [*(rabbit.members if rabbit else ()), *etcd.members]
+        shop.ports = (pair.primary.port, pair.replica.port, *(member.port for member in members))
         stack.callback(shop.close)
         shop.start()
         yield Site(shop=shop, rabbit=rabbit, etcd=etcd, pair=pair)

@@ -18,8 +18,13 @@ def title(struck: Struck) -> str:
     return f"{struck.engine} {struck.target}{place}".strip().removeprefix("roles ")
 
 
+def gap(struck: Struck, name: str) -> str:
+    """Nothing where there is nobody to look at."""
+    return f"{struck.gaps_s[name]:.1f}" if name in struck.gaps_s else "-"
+
+
 def line(struck: Struck) -> str:
-    gaps = "".join(f"{struck.gaps_s[name]:>13.1f}" for name in OBSERVED)
+    gaps = "".join(f"{gap(struck, name):>13}" for name in OBSERVED)
     return f"{struck.kind:10}{title(struck):36}{struck.held_s:>7.1f}{gaps}{struck.whole_s:>13.1f}"
 
 
@@ -41,7 +46,7 @@ def markdown(found: Sequence[Struck]) -> str:
         "|---|---|--:|" + "--:|" * (len(OBSERVED) + 1) + "---|",
     ]
     for one in found:
-        gaps = " | ".join(f"{one.gaps_s[name]:.1f}" for name in OBSERVED)
+        gaps = " | ".join(gap(one, name) for name in OBSERVED)
         events, placed, closed = one.moved
         during = f"{events:,} events, {placed} accepted, {closed} closed"
         lines.append(f"| {one.kind} | {title(one)} | {one.held_s:.1f} | {gaps} | {one.whole_s:.1f} | {during} |")

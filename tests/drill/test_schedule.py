@@ -31,6 +31,13 @@ class Fake:
         return not self.struck
 
 
+class Still:
+    def __call__(self) -> bool:
+        return False
+
+    def close(self) -> None: ...
+
+
 def test_every_node_is_struck_and_every_kind_of_fault_happens() -> None:
     nodes = [Fake("one"), Fake("two"), Fake("three")]
     acts, choice = acts_on_each(nodes), Choice()
@@ -75,7 +82,7 @@ def test_a_part_of_the_drill_can_be_asked_for(kinds: list[str], targets: list[st
 
 
 def test_the_longest_pause_counts_from_the_strike_and_to_the_end() -> None:
-    series = Series("still", lambda: False)
+    series = Series("still", Still())
     series.stop()
     series._moments = [1.0, 2.0, 5.0, 5.5]
     assert series.longest_s(0.0, 6.0) == 3.0
