@@ -21,10 +21,10 @@ from hypothesis import HealthCheck, settings
 
 from infrastructure.embedded import EmbeddedPostgres
 from tests.servers.certificates import Certificates, find_openssl
+from tests.servers.choice import Node, choose, new_rabbitmq, postgres_in
 from tests.servers.etcd import EtcdCluster, find_etcd
 from tests.servers.pgbouncer import PgBouncer, find_pgbouncer
-from tests.servers.postgres import PostgresServer, postgres_server_in
-from tests.servers.rabbitmq import RabbitNode, required_script
+from tests.servers.postgres import PostgresServer
 
 settings.register_profile("quick", deadline=None, max_examples=30, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
@@ -34,8 +34,17 @@ pytest_plugins = ["tests.servers.simulator"]
 
 REQUIRE_PGBOUNCER = "ORDERWRIGHT_REQUIRE_PGBOUNCER"
 REQUIRE_ETCD = "ORDERWRIGHT_REQUIRE_ETCD"
-BROKER_FIXTURES = {"rabbitmq", "make_rabbitmq"}
+BROKER_FIXTURES = {"rabbitmq", "rabbitmq_node", "make_rabbitmq"}
 CLUSTER_FIXTURES = {"etcd_cluster"}
+
+
+def pytest_configure() -> None:
+    choose()  # before other processes are started
+
+
+def pytest_report_header() -> str:
+    """Say which servers the tests run with; see `tests.servers.choice`."""
+    return choose().sentence()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -63,7 +72,7 @@ def _nobodys_settings() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
-    with postgres_server_in(tmp_path_factory.mktemp("postgres")) as server:
+    with postgres_in(tmp_path_factory.mktemp("postgres")) as server:
         yield server
 
 
@@ -118,18 +127,18 @@ def make_postgres(tmp_path: Path) -> Iterator[Callable[[], EmbeddedPostgres]]:
 
 @pytest.fixture(scope="session")
 def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"), required_script())
+    node, end = new_rabbitmq(tmp_path_factory.mktemp("rabbitmq"))
     yield node.start()
-    node.stop()
+    end()
 
 
 @pytest.fixture
-def make_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], RabbitNode]]:
+def make_rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], Node]]:
     with ExitStack() as stack:
 
-        def make() -> RabbitNode:
-            node = RabbitNode(tmp_path_factory.mktemp("rabbitmq"), required_script())
-            stack.callback(node.stop)
+        def make() -> Node:
+            node, end = new_rabbitmq(tmp_path_factory.mktemp("rabbitmq"))
+            stack.callback(end)
             return node
 
         yield make

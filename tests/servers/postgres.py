@@ -73,12 +73,19 @@ class PostgresServer:
 
 
 @contextmanager
+def given_server() -> Iterator[PostgresServer]:
+    """The server that the environment names."""
+    server = PostgresServer(os.environ[GIVEN_SERVER])
+    yield server
+    server.drop_template()
+
+
+@contextmanager
 def postgres_server_in(folder: Path) -> Iterator[PostgresServer]:
     """Use the server that the environment names, else run one in the folder, fast rather than durable."""
-    if given := os.environ.get(GIVEN_SERVER):
-        server = PostgresServer(given)
-        yield server
-        server.drop_template()
+    if os.environ.get(GIVEN_SERVER):
+        with given_server() as server:
+            yield server
         return
     with EmbeddedPostgres(folder, durable=False, listen_tcp=True) as address:
         yield PostgresServer(address.dsn)

@@ -142,6 +142,16 @@ class RabbitNode:
     def is_running(self) -> bool:
         return self._node is not None and self._node.poll() is None
 
+    def freeze(self) -> None:
+        """Stop its process: the kernel still answers for it."""
+        os.kill(self._pid(), signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._pid(), signal.SIGCONT)
+
+    def _pid(self) -> int:
+        return int((self._folder / "node.pid").read_text(encoding="ascii"))
+
     def _end(self, number: signal.Signals) -> None:
         if self._node is None:
             return

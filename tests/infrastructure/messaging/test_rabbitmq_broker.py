@@ -1,11 +1,8 @@
 """The messaging contract on RabbitMQ's quorum queues, and what can befall a broker on a network."""
 
-import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from struct import pack
 
 import pytest
@@ -20,7 +17,7 @@ from infrastructure.messaging.settings import BrokerSettings
 from tests.contracts.broker import BrokerContract
 from tests.contracts.inbox import PATIENCE_S, Inbox, receiving, send_raw
 from tests.contracts.killers import KillersContract
-from tests.servers.rabbitmq import RabbitNode
+from tests.servers.choice import Node
 
 
 def settings_for(url: str) -> BrokerSettings:
@@ -28,14 +25,13 @@ def settings_for(url: str) -> BrokerSettings:
 
 
 @contextmanager
-def frozen(node: RabbitNode) -> Iterator[None]:
+def frozen(node: Node) -> Iterator[None]:
     """Stop the node's process: the kernel still answers for it."""
-    pid = int((Path(node._folder) / "node.pid").read_text(encoding="ascii"))
-    os.kill(pid, signal.SIGSTOP)
+    node.freeze()
     try:
         yield
     finally:
-        os.kill(pid, signal.SIGCONT)
+        node.thaw()
 
 
 class TestKillers(KillersContract):
@@ -172,7 +168,7 @@ class TestRabbitMQInTrouble:
     """On a node of one's own."""
 
     def test_a_killed_node_loses_nothing_confirmed_and_both_sides_come_back(
-        self, make_rabbitmq: Callable[[], RabbitNode]
+        self, make_rabbitmq: Callable[[], Node]
     ) -> None:
         """The queues are older than a moment: RabbitMQ 3.10 forgets one that was declared just before a kill, with its messages."""
         node, inbox = make_rabbitmq(), Inbox()
@@ -194,9 +190,7 @@ class TestRabbitMQInTrouble:
             assert inbox.has(2)
             assert wait_until(lambda: publisher.depth("ow_kept") == 1, timeout_s=PATIENCE_S)
 
-    def test_a_frozen_node_holds_up_neither_publisher_nor_consumer(
-        self, make_rabbitmq: Callable[[], RabbitNode]
-    ) -> None:
+    def test_a_frozen_node_holds_up_neither_publisher_nor_consumer(self, make_rabbitmq: Callable[[], Node]) -> None:
         node, inbox = make_rabbitmq(), Inbox(settling=False)
         broker = connect(settings_for(node.start()))
         stopped = broker.consumer(["ow_test"], on_unreadable=inbox.refuse)
@@ -216,7 +210,7 @@ class TestRabbitMQInTrouble:
             _publish_when_back(broker, "ow_other", b"2")
             assert wait_until(lambda: b"2" in later.bodies(), timeout_s=PATIENCE_S)
 
-    def test_a_consumer_stops_while_the_node_is_down(self, make_rabbitmq: Callable[[], RabbitNode]) -> None:
+    def test_a_consumer_stops_while_the_node_is_down(self, make_rabbitmq: Callable[[], Node]) -> None:
         node, inbox = make_rabbitmq(), Inbox()
         broker = connect(settings_for(node.start()))
         with receiving(broker, "ow_test", inbox) as consumer:
