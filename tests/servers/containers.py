@@ -7,7 +7,7 @@ deadline, so that a machine without a registry says so in a sentence instead of 
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,19 +31,26 @@ class NoContainers(Exception):
 
 def check_engine() -> None:
     """Return if an engine answers and has the images. Raises `NoContainers`."""
-    if not os.environ.get("DOCKER_HOST") and not any(Path(path).expanduser().is_socket() for path in SOCKETS):
+    if not (there := os.environ.get("DOCKER_HOST") or next(filter(_is_socket, SOCKETS), "")):
         raise NoContainers("no container engine is here")
+    if there.startswith("unix://") and not _is_socket(there.removeprefix("unix://")):
+        raise NoContainers("the container engine does not answer (its socket is gone)")
     import docker
     from docker.errors import DockerException
     from requests.exceptions import RequestException
 
     try:
-        docker.from_env(timeout=ANSWER_S).ping()
-        client = docker.from_env(timeout=PULL_SILENCE_S)
-        for image in (POSTGRES_IMAGE, RABBITMQ_IMAGE):
-            _have(client, image)
+        with closing(docker.from_env(timeout=ANSWER_S)) as client:
+            client.ping()
+        with closing(docker.from_env(timeout=PULL_SILENCE_S)) as client:
+            for image in (POSTGRES_IMAGE, RABBITMQ_IMAGE):
+                _have(client, image)
     except (DockerException, RequestException, OSError) as error:
         raise NoContainers(f"the container engine does not answer ({type(error).__name__})") from error
+
+
+def _is_socket(path: str) -> bool:
+    return Path(path).expanduser().is_socket()
 
 
 def _have(client: Any, image: str) -> None:
@@ -66,7 +73,8 @@ def _prepared() -> None:
     from testcontainers.core.config import testcontainers_config
 
     try:
-        docker.from_env(timeout=ANSWER_S).images.get(testcontainers_config.ryuk_image)
+        with closing(docker.from_env(timeout=ANSWER_S)) as client:
+            client.images.get(testcontainers_config.ryuk_image)
     except DockerException:
         testcontainers_config.ryuk_disabled = True
 
