@@ -11,6 +11,7 @@ from tests.chaos.matrix import NotHere
 from tests.chaos.shop import NO_PERSON_NEEDED, ROLES, Plan, Shop, open_shop
 from tests.faults.clocks import ServerClock, why_no_server_clock
 from tests.faults.disk import small_disk, why_not
+from tests.servers.etcd import EtcdCluster, find_etcd
 from tests.servers.rabbitmq import RabbitNode, find_server_script
 
 LEASE_S = 3.0
@@ -37,6 +38,7 @@ class Installation:
     shop: Shop
     node: RabbitNode | None = None
     clock: ServerClock | None = None
+    etcd: EtcdCluster | None = None
 
 
 Open = Callable[[Path, Random], AbstractContextManager[Installation]]
@@ -89,6 +91,20 @@ def _by_a_wrong_clock(folder: Path, chance: Random) -> Iterator[Installation]:
         yield Installation(shop=shop, clock=clock)
 
 
+@contextmanager
+def _by_etcd(folder: Path, chance: Random) -> Iterator[Installation]:
+    if find_etcd() is None:
+        raise NotHere("etcd is not installed")
+    cluster = EtcdCluster(folder / "etcd")
+    try:
+        settings = {**FAST, "ORDERWRIGHT_COORDINATION_URL": cluster.start()}
+        with open_shop(folder, chance, Plan(settings=settings, behaviour=QUIET)) as shop:
+            shop.stock_up(orders=3000, rare=6000)
+            yield Installation(shop=shop, etcd=cluster)
+    finally:
+        cluster.stop()
+
+
 GROUPS: dict[str, Open] = {
     "workers": _on_pgmq(Plan(settings=FAST, behaviour=NO_PERSON_NEEDED)),
     "poison": _on_pgmq(
@@ -104,4 +120,5 @@ GROUPS: dict[str, Open] = {
     "capacity": _on_pgmq(Plan(settings=FAST, behaviour=QUIET)),
     "disk": _on_a_small_disk,
     "clock": _by_a_wrong_clock,
+    "coordination": _by_etcd,
 }

@@ -28,6 +28,7 @@ MODULES = (
     "doors",
     "capacity",
     "machine",
+    "coordination",
     "proven",
 )
 

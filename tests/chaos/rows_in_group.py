@@ -78,7 +78,7 @@ def _run(installation: Installation, row: Row, seed: int, supervisor: Supervisor
     shop, started = installation.shop, monotonic()
     pulse = Pulse(shop.dsn)
     run = Run(shop, row, seed, supervisor)
-    run.node, run.clock = installation.node, installation.clock
+    run.node, run.clock, run.etcd = installation.node, installation.clock, installation.etcd
     outcome = Outcome(row=row)
     try:
         assert row.inject is not None

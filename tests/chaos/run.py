@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.clocks import ServerClock
+    from tests.servers.etcd import EtcdCluster
     from tests.servers.rabbitmq import RabbitNode
 
 PATIENCE_S = 90.0
@@ -36,6 +37,7 @@ class Run:
         self.supervisor = supervisor
         self.node: RabbitNode | None = None
         self.clock: ServerClock | None = None
+        self.etcd: EtcdCluster | None = None
         self.injected = 0
         self.notes: list[str] = []
         self.orders: list[Order] = []

@@ -90,5 +90,4 @@ untested("F36", "old and new version together", "there is no older release", lev
 untested("F37", "failover to a replica that misses the last commits", "there is no replica in these tests", level="R")
 untested("F38", "a backup older than the broker's content", "comes with backup and restore", level="R")
 untested("F76", "webhooks out of order", "there are no webhooks: the carrier is asked", level="C")
-untested("F87", "another store for settings", "there is none yet", level="N")
 untested("F97", "power loss", "needs a block device that forgets", level="R")
