@@ -25,6 +25,7 @@ from infrastructure.postgres.queries import load
 
 LOOK_S = 0.5
 _CALL_S = 5.0
+_NAME = "orderwright settings"
 _SQL = load("settings")
 
 
@@ -66,6 +67,7 @@ class PostgresSettings:
         """See `domain.configuration.SettingsStore.wait`."""
         until = time.monotonic() + timeout_s
         with self._connection() as connection:
+            self._say(connection, after)
             while not self._closed:
                 newest = _newest(connection)
                 left = until - time.monotonic()
@@ -74,6 +76,11 @@ class PostgresSettings:
                 self._listen(connection, min(LOOK_S, left))
         return None
 
+    def followers(self) -> Mapping[int, int]:
+        """How many processes wait for what comes after which version; those behind a pooler are not seen."""
+        with self._connection() as connection, watched(connection, _CALL_S):
+            return dict(connection.execute(_SQL["followers"]).fetchall())
+
     def close(self) -> None:
         """See `domain.configuration.SettingsStore.close`."""
         with self._lock:
@@ -81,6 +88,14 @@ class PostgresSettings:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
+
+    def _say(self, connection: Connection, version: int) -> None:
+        """Whoever looks at the server's sessions sees which version this process knows."""
+        name = f"{_NAME}@{version}"
+        if connection.__dict__.get("name") != name and not is_pooled(connection):
+            with watched(connection, _CALL_S):
+                connection.execute(_SQL["say"], {"name": name})
+            connection.__dict__["name"] = name
 
     def _listen(self, connection: Connection, seconds: float) -> None:
         """Until somebody tells of a change, or the time is over."""
@@ -112,7 +127,7 @@ class PostgresSettings:
                 raise StoreUnavailable("the settings store is closed")
             if self._idle:
                 return self._idle.pop()
-        connection = connect(self._dsn, application="orderwright settings")
+        connection = connect(self._dsn, application=_NAME)
         if not is_pooled(connection):
             with translated(), watched(connection, _CALL_S):
                 connection.execute(_SQL["listen"])

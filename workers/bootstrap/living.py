@@ -1,6 +1,6 @@
 """The settings of this installation that change while it runs: where they are, and following them."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from hashlib import sha256
 
@@ -38,6 +38,11 @@ class Living(Foundation):
     def live_changes(self) -> LiveChanges:
         """The same for people, who change them."""
         return LiveChanges(self.settings_store(), partial(accepted, self.settings))
+
+    def settings_followers(self) -> Mapping[int, int]:
+        """How many processes know which version, as far as the store tells."""
+        followers: Callable[[], Mapping[int, int]] | None = getattr(self.settings_store(), "followers", None)
+        return followers() if followers else {}
 
     def effective(self, revision: Revision) -> Effective:
         """What a revision comes to in this process. Raises `CommandRefused`."""

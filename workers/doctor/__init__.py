@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from domain.errors import OrderwrightError
 from workers.bootstrap import Runtime
-from workers.doctor import installation, promises, thorough
+from workers.doctor import installation, live, promises, thorough
 from workers.doctor.findings import Finding
 
 __all__ = ["Finding", "examine"]
@@ -42,6 +42,7 @@ def _on_a_whole_schema(
 ) -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
     yield "projections", lambda: installation.projections(runtime)
     yield "work", lambda: installation.work(runtime)
+    yield "settings", lambda: live.examine(runtime)
     yield "promises", lambda: promises.examine(runtime)
     yield "audit", lambda: installation.orders(runtime)
     if verify_all:

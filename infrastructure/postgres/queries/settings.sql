@@ -3,6 +3,15 @@
 -- name: listen
 LISTEN orderwright_settings
 
+-- name: say
+SELECT set_config('application_name', %(name)s, false)
+
+-- name: followers
+SELECT split_part(a.application_name, '@', 2)::bigint, count(*)
+FROM pg_stat_activity a
+WHERE a.datname = current_database() AND a.application_name ~ '^orderwright settings@[0-9]{1,18}$'
+GROUP BY 1
+
 -- name: newest
 SELECT c.version, c.document::text FROM settings_changes c ORDER BY c.version DESC LIMIT 1
 
