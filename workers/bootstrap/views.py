@@ -15,8 +15,9 @@ if TYPE_CHECKING:
     from domain.lease import LeaseRow
     from domain.ports import RecordedEvent
     from domain.reconciliation import Movement
-    from infrastructure.postgres.projections.queries import ReadModelQueries
+    from infrastructure.postgres.projections.queries import ReadModelQueries, StockRow
     from infrastructure.projections.order_summary import OrderSummary
+    from workers.bootstrap.reading import Reading
 
 
 class Views(Foundation):
@@ -24,7 +25,7 @@ class Views(Foundation):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._queries: ReadModelQueries | None = None
+        self._reading: Reading | None = None
 
     def gateway_trouble(self) -> str | None:
         """Why the outside world does not answer; None if it does."""
@@ -47,23 +48,42 @@ class Views(Foundation):
         return Migrations(self.direct())
 
     def queries(self) -> "ReadModelQueries":
-        """What the read models answer."""
-        from infrastructure.postgres.database import Database
-        from infrastructure.postgres.projections.queries import ReadModelQueries
+        """What the read models answer on the primary."""
+        return self.reading().queries(self.migrated())
 
-        if self._queries is None:
-            database = Database(self.migrated(), application="orderwright queries", size=2)
-            self.opened.callback(database.close)
-            self._queries = ReadModelQueries(database)
-        return self._queries
+    def reading(self) -> "Reading":
+        """The read models, on the replica if there is one that keeps up."""
+        from workers.bootstrap.reading import Reading
+
+        if self._reading is None:
+            self._reading = Reading(self.settings, self.migrated(), self.opened)
+        return self._reading
 
     def orders(
-        self, wanted: Mapping[str, str | None], *, limit: int = 50, before: int | None = None
+        self, wanted: Mapping[str, str | None], *, limit: int = 50, before: int | None = None, at_least: int = 0
     ) -> "list[OrderSummary]":
         """Orders by stage, payment, fulfillment, hold or the beginning of the id, the newest first."""
         from infrastructure.postgres.projections.queries import OrderFilter
 
-        return self.queries().list_orders(OrderFilter(**wanted), limit=limit, before=before)
+        def question(queries: "ReadModelQueries") -> "list[OrderSummary]":
+            return queries.list_orders(OrderFilter(**wanted), limit=limit, before=before)
+
+        return self.reading().ask(question, model="order_summary", at_least=at_least)
+
+    def stock(self, *, sku: str | None, warehouse: str | None, at_least: int = 0) -> "list[StockRow]":
+        """What is where."""
+
+        def question(queries: "ReadModelQueries") -> "list[StockRow]":
+            return queries.stock(sku=sku, warehouse=warehouse, limit=100_000)
+
+        return self.reading().ask(question, model="stock_levels", at_least=at_least)
+
+    def replica_lag(self) -> tuple[bool, float | None] | None:
+        """Whether what `replica_url` names is a standby, and how many seconds it is behind; None if it names nothing."""
+        from infrastructure.postgres import replica
+
+        dsn = self.reading().replica
+        return None if dsn is None else replica.state(dsn)
 
     def order(self, order_id: str) -> "tuple[OrderSummary, Sequence[RecordedEvent]]":
         """One order's status and events, from the events themselves. Raises `CommandRefused` if there is none."""

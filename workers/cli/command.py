@@ -37,6 +37,8 @@ def setting(name: str, kind: type, about: str, env: str) -> Any:  # noqa: ANN401
     return Annotated[kind | None, option]
 
 
+AtLeast = Annotated[int, typer.Option(help="wait until the read model has reached this position", min=0)]
+
 SHARED: dict[str, Any] = {
     "data_dir": setting("--data-dir", Path, "folder of the embedded server", "ORDERWRIGHT_DATA_DIR"),
     "database_url": setting("--database-url", str, "use this PostgreSQL instead", "DATABASE_URL"),

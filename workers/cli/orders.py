@@ -10,7 +10,7 @@ import typer
 
 from domain.order_events import CancelReason, HoldReason
 from workers.cli.app import group
-from workers.cli.command import Cli, command
+from workers.cli.command import AtLeast, Cli, command
 from workers.cli.failures import REFUSED, Usage
 from workers.cli.output import cell
 from workers.cli.person import person
@@ -37,11 +37,12 @@ def list_orders(  # noqa: PLR0913, PLR0917 - one option each
     hold: Annotated[HoldReason | None, typer.Option(help="only held for this reason")] = None,
     prefix: Annotated[str | None, typer.Option(help="only ids that begin like this")] = None,
     limit: Annotated[int, typer.Option(help="at most so many", min=1, max=100_000)] = 50,
+    at_least: AtLeast = 0,
 ) -> None:
     """List orders, the newest first."""
     with cli.runtime() as runtime:
         wanted = {"stage": stage, "payment": payment, "fulfillment": fulfillment, "hold": hold, "prefix": prefix}
-        found = runtime.orders(wanted, limit=limit)
+        found = runtime.orders(wanted, limit=limit, at_least=at_least)
         rows = [asdict(row) if cli.form != "table" else _in_words(runtime, asdict(row)) for row in found]
     cli.rows(rows, LISTED, empty="no such orders (or the projector has not seen them yet)")
     if len(found) == limit:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from workers.cli.app import group
-from workers.cli.command import Cli, command
+from workers.cli.command import AtLeast, Cli, command
 from workers.cli.failures import Usage
 
 app = group("stock", "Goods that come in, and what is where.")
@@ -42,10 +42,11 @@ def show(
     cli: Cli,
     sku: Annotated[str | None, typer.Option(help="only this article")] = None,
     warehouse: Annotated[str | None, typer.Option(help="only this warehouse")] = None,
+    at_least: AtLeast = 0,
 ) -> None:
     """Show what is where, and how much of it is promised."""
     with cli.runtime() as runtime:
-        rows = runtime.queries().stock(sku=sku, warehouse=warehouse, limit=100_000)
+        rows = runtime.stock(sku=sku, warehouse=warehouse, at_least=at_least)
     cli.rows([asdict(row) for row in rows], COLUMNS, empty="no stock (or the projector has not seen it yet)")
 
 

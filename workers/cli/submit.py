@@ -52,6 +52,8 @@ def submit(
             stopper.on_stop(stop.set)
             settings = SubmitSettings(batch=batch, rate=rate)
             report = submit_lines(source, intake, settings, rejects=refused, on_progress=show, stop=stop)
+        if report.accepted and runtime.settings.replica_url:
+            cli.say(f"to see them in lists of the replica: --at-least {runtime.store().head()}")
     _tell(cli, report, rejects)
     return exit_code(report)
 

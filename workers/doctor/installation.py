@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from domain.errors import StoreUnavailable
 from workers.bootstrap import DEAD_QUEUE, QUEUES, Runtime
 from workers.doctor.findings import Finding, State
 from workers.rebuild import audit
@@ -54,11 +55,33 @@ def database(runtime: Runtime) -> Iterator[Finding]:
     if server.is_standby:
         yield Finding(check="database", state="fail", why="it is a standby and takes no writes", fix="name the primary")
     yield from _pooler(runtime)
+    yield from _replica(runtime)
     for name in DURABLE:
         value = getattr(server, name)
         state: State = "fail" if value == "off" else "ok"
         fix = f"ALTER SYSTEM SET {name} = on; SELECT pg_reload_conf();" if value == "off" else ""
         yield Finding(check=name, state=state, why=value, fix=fix, promise="P5")
+
+
+def _replica(runtime: Runtime) -> Iterator[Finding]:
+    """How far behind the replica is, if there is one."""
+    fix = "look at pg_stat_replication on the primary; until then read models are read there"
+    try:
+        found = runtime.replica_lag()
+    except StoreUnavailable as error:
+        yield Finding(check="replica", state="warn", why=str(error), fix=fix)
+        return
+    if found is None:
+        return
+    is_standby, lag_s = found
+    if not is_standby:
+        why = "replica_url leads to a server that is no standby"
+        yield Finding(check="replica", state="warn", why=why, fix="name a standby, or unset ORDERWRIGHT_REPLICA_URL")
+    elif lag_s is None or lag_s > runtime.settings.replica_lag_s:
+        why = "never replayed anything" if lag_s is None else f"{lag_s:.1f} s behind"
+        yield Finding(check="replica", state="warn", why=why, fix=fix)
+    else:
+        yield Finding(check="replica", state="ok", why=f"{lag_s:.1f} s behind")
 
 
 def _pooler(runtime: Runtime) -> Iterator[Finding]:
