@@ -14,15 +14,15 @@ from time import monotonic
 import amqp
 from kombu.transport import pyamqp
 
-from domain.messaging import REPLIES, Outbound
+from domain.errors import BrokerUnavailable
+from domain.messaging import Outbound
 from infrastructure.messaging.amqp_frames import tolerant_frames, whole_size
 from infrastructure.messaging.nodes import has_failed, in_order
 from infrastructure.messaging.settings import BrokerSettings
 from infrastructure.messaging.tls import said_clearly, tls_options
+from infrastructure.messaging.topology import queue_arguments
 from infrastructure.messaging.untyped import Untyped
 from infrastructure.messaging.wire import OnMessage, Silent, Wire
-
-NO_LIMIT = 2**31 - 1
 
 
 class Channel(pyamqp.Channel):
@@ -136,33 +136,21 @@ class AmqpWire(Wire):
     def declare_one(self, queue: str) -> None:
         """Look first: two who create one quorum queue at once can break it (541 on 3.10), and an operator's own arguments stand."""
         if self.depth(queue) is None:
-            self.channel.queue_declare(queue=queue, durable=True, auto_delete=False, arguments=self._arguments(queue))
+            channel = self.new_channel()  # a refusal costs the channel
+            try:
+                channel.queue_declare(
+                    queue=queue, durable=True, auto_delete=False, arguments=queue_arguments(self.settings, queue)
+                )
+            except amqp.exceptions.AccessRefused:
+                raise BrokerUnavailable(
+                    f"{queue} is missing and this user may not make it: run `orderwright broker setup` as one who may"
+                ) from None
+            channel.close()
 
-    def _arguments(self, queue: str) -> dict[str, Untyped]:
-        if queue.startswith(REPLIES):  # one who does not read theirs must not hold up the answers to others
-            return {
-                "x-queue-type": "quorum",
-                "x-overflow": "drop-head",
-                "x-max-length": self.settings.max_length,
-                "x-expires": round(self.settings.replies_expire_s * 1_000),
-            }
-        arguments: dict[str, Untyped] = {
-            "x-queue-type": "quorum",
-            "x-overflow": "reject-publish",
-            "x-max-length": self.settings.max_length,
-        }
-        if (
-            queue == self.settings.dead_queue
-        ):  # RabbitMQ 4 drops what was given back 20 times, unless it is told otherwise
-            arguments |= {"x-delivery-limit": NO_LIMIT}
-        else:
-            arguments |= {
-                "x-delivery-limit": self.settings.delivery_limit,
-                "x-dead-letter-exchange": "",
-                "x-dead-letter-routing-key": self.settings.dead_queue,
-                "x-dead-letter-strategy": "at-least-once",
-            }
-        return arguments
+    @property
+    def server_properties(self) -> dict[str, Untyped]:
+        """What the node says about itself."""
+        return dict(self._raw.server_properties)
 
     def depth(self, queue: str) -> int | None:
         channel = self.new_channel()  # asking for a queue that is not there costs the channel

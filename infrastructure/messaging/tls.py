@@ -25,9 +25,14 @@ def tls_options(settings: BrokerSettings, url: str) -> dict[str, Untyped]:
     }
 
 
+def place_of(url: str) -> str:
+    """Host and port, without the password."""
+    return urlsplit(url).netloc.rpartition("@")[2]
+
+
 def said_clearly(error: Exception, url: str) -> Exception:
     """What a person can act on, for what TLS says in its own words."""
-    place = urlsplit(url).netloc.rpartition("@")[2]
+    place = place_of(url)
     if isinstance(error, ssl.SSLCertVerificationError):
         return Untrusted(
             f"{place} is not our broker: {error.verify_message}. broker_ca names the authority to be trusted"

@@ -2,6 +2,7 @@
 
 from workers.cli import (
     breakers,
+    broker,
     demo,
     dev,
     dlq,
@@ -28,6 +29,7 @@ __all__ = ["app"]
 
 MODULES = (
     breakers,
+    broker,
     demo,
     dev,
     dlq,
@@ -60,6 +62,7 @@ PANELS = {
         "work",
         "leases",
         "breakers",
+        "broker",
         "projections",
         "replay",
         "dlq",
