@@ -8,7 +8,8 @@ from domain.breaker import Board, Breaker, Changed, Force, Limits, State, Transi
 from domain.breaker_machine import lapse, step
 from domain.errors import CommandRefused, StoreUnavailable
 from domain.work import DEPENDENCY, Step
-from workers.breakers import SLOT_S, TRIES
+from workers.breakers import SLOT_S, TRIES, Overlook, nobody_forgives
+from workers.breaking import steps_of
 
 NAMES = tuple(sorted(set(DEPENDENCY.values())))
 COUNTED = 100_000
@@ -36,10 +37,11 @@ class BreakerView:
 class BreakerControl:
     """Look, and decide. Everything may raise `StoreUnavailable`."""
 
-    def __init__(self, board: Board, limits: Limits, *, process: str) -> None:
+    def __init__(self, board: Board, limits: Limits, *, process: str, overlook: Overlook = nobody_forgives) -> None:
         self._board = board
         self._limits = limits
         self._process = process
+        self._overlook = overlook
 
     def view(self) -> list[BreakerView]:
         """Every breaker, those that never left closed as well."""
@@ -64,6 +66,8 @@ class BreakerControl:
             after, outputs = step(before, event, now, self._limits)
             changes = tuple(output for output in outputs if isinstance(output, Changed))
             if after == before or self._board.change(after, changes, process=self._process):
+                if after.state is State.CLOSED and before.state is not State.CLOSED:
+                    self._overlook(steps_of(dependency, frozenset(Step)), before.troubled_since, now)
                 return changes
         raise StoreUnavailable(f"the breaker of {dependency} changes all the time; try again")
 

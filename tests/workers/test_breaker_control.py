@@ -22,12 +22,18 @@ class Shop:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.board = MemoryBreakers(lambda: START + timedelta(seconds=self.seconds), self.waiting)
-        self.control = BreakerControl(self.board, LIMITS, process="cli")
+        self.overlooked: list[tuple[datetime, datetime]] = []
+        self.control = BreakerControl(self.board, LIMITS, process="cli", overlook=self.overlook)
         self.breakers = Breakers(self.board, process="w1", clock=lambda: self.seconds, random=lambda: 0.5, look_s=0.0)
 
     @staticmethod
     def waiting(steps: Sequence[Step], limit: int) -> int:
         return min(limit, 12 if Step.CAPTURE in steps else 0)
+
+    def overlook(self, steps: Sequence[Step], began: datetime, ended: datetime, /) -> int:
+        assert set(steps) == {Step.AUTHORIZE, Step.CAPTURE, Step.VOID}
+        self.overlooked.append((began, ended))
+        return 1
 
     def view(self, name: str = "payment") -> BreakerView:
         return next(one for one in self.control.view() if one.dependency == name)
@@ -129,3 +135,13 @@ def test_an_unknown_dependency_is_refused_with_the_known_ones(shop: Shop) -> Non
         shop.control.force("paypal", State.OPEN, lasting=None, who="x", why="x")
     with pytest.raises(CommandRefused):
         shop.control.history("paypal", 1)
+
+
+def test_who_closes_a_breaker_by_hand_holds_its_time_against_no_run(shop: Shop) -> None:
+    shop.fail()
+    shop.later(3600.0)
+    shop.force(State.OPEN)
+    assert shop.overlooked == []
+    shop.force(State.CLOSED)
+    shop.force(State.CLOSED)
+    assert shop.overlooked == [(START, START + timedelta(seconds=3600.0))]
