@@ -114,6 +114,10 @@ class Breakers:
         """See the protocol."""
         return self._limited
 
+    def troubled(self) -> frozenset[str]:
+        """See the protocol."""
+        return self._limited
+
     def refresh(self) -> None:
         """See the protocol. A failure of ours is reason to look sooner: the fleet may have seen enough already."""
         due = self._looked_at + (SOON_S if self._urgent else self._look_s)

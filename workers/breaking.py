@@ -16,7 +16,11 @@ class Breakers(Protocol):
         ...
 
     def limited(self) -> frozenset[str]:
-        """The dependencies that are not plainly closed: their runs are claimed by `grant` only."""
+        """The dependencies whose runs are claimed by `grant` only: not plainly closed, or held to a rate."""
+        ...
+
+    def troubled(self) -> frozenset[str]:
+        """Those of them that are not plainly closed: what fails there is not held against a run."""
         ...
 
     def grant(self, dependency: str, wanted: int, /) -> int:
@@ -45,6 +49,10 @@ class AllClosed:
     def limited(self) -> frozenset[str]:
         """None."""
         return frozenset()
+
+    def troubled(self) -> frozenset[str]:
+        """Whatever is limited."""
+        return self.limited()
 
     def grant(self, dependency: str, wanted: int, /) -> int:
         """Whatever is wanted, though nobody has a reason to ask."""

@@ -120,7 +120,7 @@ class Conductor:
         try:
             return next(parts, None)
         except StoreUnavailable:
-            self.batch.forget(inputs)
+            self.batch.forget_all()
             self.desk.put_back(inputs)
             self.desk.unsure = True
             raise
@@ -257,7 +257,7 @@ class Conductor:
         return Judge(
             retries=self.settings.retry,
             random=self._tools.random,
-            limited=self._tools.breakers.limited(),
+            limited=self._tools.breakers.troubled(),
             may_retry=self._budget.may_retry,
         )
 
@@ -266,7 +266,7 @@ class Conductor:
         if len(self.desk):
             log.warning("lease lost, starting over", runs=len(self.desk))
         self.desk.clear()
-        self.batch.known.clear()
+        self.batch.forget_all()
         holder = self._holding.acquire()
         log.info("registered", holder=holder.id, epoch=holder.epoch)
 

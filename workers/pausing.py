@@ -48,6 +48,10 @@ class Pausing:
         """See `workers.breaking.Breakers`."""
         return self._breakers.limited()
 
+    def troubled(self) -> frozenset[str]:
+        """See `workers.breaking.Breakers`."""
+        return self._breakers.troubled()
+
     def grant(self, dependency: str, wanted: int, /) -> int:
         """See `workers.breaking.Breakers`."""
         return self._breakers.grant(dependency, wanted)

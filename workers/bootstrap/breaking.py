@@ -8,6 +8,7 @@ from workers.bootstrap.living import Living
 from workers.bootstrap.terms import breaker_limits, default_name
 from workers.breaker_control import BreakerControl
 from workers.breakers import Breakers, Overlook
+from workers.rationing import CallRates
 
 
 class Breaking(Living):

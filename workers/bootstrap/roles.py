@@ -21,6 +21,7 @@ from workers.health import Heartbeat, Silent
 from workers.keeper import Keeper, leave
 from workers.pausing import Pausing
 from workers.projector import Projector
+from workers.rationing import Rationing
 from workers.relay import Relay
 from workers.relay_share import RelayShare
 from workers.step_worker import StepWorker
@@ -68,7 +69,8 @@ class Roles(Breaking):
         live, called = self.live(), name or default_name("worker")
         settings = worker_settings(live.now(), called, frozenset(steps))
         shared = self.breakers("worker")
-        breakers = Pausing(shared, settings.steps, queue_of)
+        rationing = Rationing(shared, self.call_rates())
+        breakers = Pausing(rationing, settings.steps, queue_of)
         worker = StepWorker(self.store(), world or self.world(), self.announce(), settings, breakers=breakers)
         queues = [queue_of(step) for step in sorted(settings.steps)]
         role = WorkerRole(worker, self.broker(), queues, self.letters().unknown_orders)
@@ -76,6 +78,7 @@ class Roles(Breaking):
 
         def adopt(now: Effective) -> None:
             shared.change(breaker_limits(now.settings))
+            rationing.rates = now.rates
             breakers.stopped = now.paused
             worker.adopt(worker_settings(now, called, settings.steps))
 
