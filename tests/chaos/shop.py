@@ -5,9 +5,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -142,15 +144,14 @@ class Shop:
         return self._port()
 
     def behave(self, **changes: Any) -> None:
-        """Change how the outside world behaves; `behave(**shop.behaviour)` takes it back."""
+        """Change how the outside world behaves; `behave(**shop.behaviour)` takes it back. It may just be starting again."""
         request = Request(
             f"{self.gateway_url}/control",
             data=json.dumps(changes).encode(),
             method="PUT",
             headers={"content-type": "application/json"},
         )
-        with urlopen(request, timeout=10):
-            pass
+        await_that(partial(_is_heard, request), within_s=STOP_S)
 
     def stock_up(self, *, orders: int, rare: int = 5) -> None:
         """Something of everything, enough for so many orders; of the rare, only what is said."""
@@ -238,6 +239,19 @@ def fail_points(folder: Path, plan: str) -> dict[str, str]:
     """The environment of a process that fails by plan; with `none` it only notes which points it reaches."""
     log = str(folder / FIRED)
     return {"ORDERWRIGHT_TEST_MODE": "1", "ORDERWRIGHT_FAILPOINTS": plan, "ORDERWRIGHT_FAILPOINTS_LOG": log}
+
+
+def _is_heard(request: Request) -> bool:
+    """Nobody listened, or somebody did as he was told; whatever else there is to say is an error."""
+    try:
+        with urlopen(request, timeout=10):
+            return True
+    except HTTPError:
+        raise
+    except URLError as error:
+        if isinstance(error.reason, ConnectionError):
+            return False
+        raise
 
 
 def _port_of(url: str) -> int:
