@@ -29,6 +29,7 @@ from domain.errors import Misconfigured, OrderwrightError, Poison, StoreUnavaila
 from infrastructure import primary
 from infrastructure.deadline import watchdog
 from infrastructure.failpoints import reach
+from infrastructure.plain import warn_of_database
 
 log = structlog.get_logger()
 
@@ -60,13 +61,14 @@ _COLLISIONS = (pg.DeadlockDetected, pg.SerializationFailure, pg.LockNotAvailable
 
 
 def readable(dsn: str, setting: str = "database_url") -> str:
-    """The DSN itself. Raises `Misconfigured` if libpq cannot read it, without repeating it: it may hold a password."""
+    """The DSN itself, with a warning if it is not safe. Raises `Misconfigured` if libpq cannot read it, without repeating a password."""
     try:
         conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
         raise Misconfigured(
             f"{setting} cannot be read: write postgresql://user:password@host/database, or key=value pairs"
         ) from None
+    warn_of_database(dsn, setting)
     return dsn
 
 
