@@ -60,6 +60,11 @@ class Batch:
         for order_id in order_ids:
             self.known.pop(order_id, None)
 
+    def forget_all(self) -> None:
+        """Nothing that was read is certain any more: after an outage the database may have gone back in time."""
+        self.known.clear()
+        self.stock.clear()
+
     def look(self, order_id: str) -> Known:
         """One order as it is now."""
         self.forget([order_id])
@@ -100,6 +105,9 @@ class Batch:
             reach("before_stock_commit")
         if all(verdict.outcome == "appended" for _, verdict in outcome):
             self._keep_stock(book.entries())
+        else:
+            for stream in streams:
+                self.stock.pop(stream, None)
         return outcome
 
     def _stock_book(self, transaction: Transaction, streams: set[str]) -> StockBook:

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from domain.errors import StoreUnavailable
 from domain.ports import Holder, RecordedEvent, Unit, Verdict
 from infrastructure.failpoints import reach
 from infrastructure.postgres.database import Collision, Connection, Database, transaction
@@ -27,6 +28,7 @@ class PostgresStore(WorkQueries):
         self._database = Database(dsn, application=application, size=size)
         self._mark = LowWaterMark()
         self._mark_history: tuple[int, int] | None = None
+        self._history: tuple[int, int] | None = None
         self._mark_lock = threading.Lock()
         self._clock = _DatabaseClock()
         super().__init__(self._database, self._clock.note, direct=direct or dsn)
@@ -36,7 +38,7 @@ class PostgresStore(WorkQueries):
         call = AppendCall(units, holder)
         for attempt in range(1, _APPEND_TRIES + 1):
             try:
-                with self._database.connection() as connection:
+                with self._connection() as connection:
                     reach("before_store_append")
                     verdicts = self._append(connection, call)
                     reach("after_store_append")
@@ -49,7 +51,7 @@ class PostgresStore(WorkQueries):
     @contextmanager
     def transaction(self) -> Iterator["PostgresTransaction"]:
         """A transaction that commits when the block ends and rolls back when it raises."""
-        with self._database.connection() as connection, transaction(connection):
+        with self._connection() as connection, transaction(connection):
             yield PostgresTransaction(self, connection)
 
     def read(self, streams: Mapping[str, int]) -> Sequence[RecordedEvent]:
@@ -59,7 +61,7 @@ class PostgresStore(WorkQueries):
 
     def read_orders(self, order_ids: Sequence[str]) -> Sequence[RecordedEvent]:
         """See `domain.ports.Reader.read_orders`."""
-        with self._database.connection() as connection:
+        with self._connection() as connection:
             return recorded(connection.execute(_SQL["read_orders"], {"orders": list(set(order_ids))}, binary=True))
 
     def read_all(
@@ -102,6 +104,16 @@ class PostgresStore(WorkQueries):
         """Close all connections; runs that were not released become orphans at once."""
         self.forget_all()
         self._database.close()
+
+    @contextmanager
+    def _connection(self) -> Iterator[Connection]:
+        """A connection to the history that our callers know, else once an error: what they remember may never have happened."""
+        with self._database.connection() as connection:
+            history, before = history_of(connection), self._history
+            self._history = history or before
+            if None not in {history, before} and history != before:
+                raise StoreUnavailable("the database has begun a new history")
+            yield connection
 
     def _append(self, connection: Connection, call: AppendCall) -> Sequence[Verdict]:
         refused: dict[int, Verdict] = {}
