@@ -13,6 +13,9 @@ where the end of a connection is seen, and until the next renewal where a networ
 One thread renews all leases of the process every third of the time, and looks four times a second whether the beacon's connection
 has ended. `trusted` counts from before the last renewal was asked for, less a tenth. The clock is one that goes on while the machine
 is suspended and that nobody can set. The wall clock is never read.
+
+What we believe to have lost may still be ours in the table, and renewals would keep it ours for ever, used by nobody. So it is given
+back, a whole time later, when surely nobody uses it any more.
 """
 
 import random
@@ -70,8 +73,8 @@ class Lease:
         self._table.guard(transaction, self.grant)
 
     def trust(self, until: float) -> None:
-        """It was just renewed."""
-        self._trusted_until = until
+        """It was just renewed, or taken while another renewal was under way."""
+        self._trusted_until = max(self._trusted_until, until)
 
     def end(self) -> None:
         """It was given back."""
@@ -103,6 +106,7 @@ class Leases:
         self._lock = threading.RLock()
         self._holder: Holder | None = None
         self._held: dict[int, Lease] = {}
+        self._lost: list[tuple[float, Lease]] = []
         self._renewed_at = float("-inf")
         self._failures = 0
         self._stop = threading.Event()
@@ -213,9 +217,10 @@ class Leases:
                 except Exception:  # whatever it was, this thread must not end in silence
                     log.exception("leases not renewed")
             self._lose_untrusted()
+            self._give_back_lost()
 
     def _renew(self, holder: Holder) -> None:
-        """Only leases that we had before we asked are judged by the answer."""
+        """Leases that we did not have before we asked are not judged by an answer that does not name them."""
         before = list(self._held.values())
         asked_at = self._clock()
         try:
@@ -233,10 +238,10 @@ class Leases:
                 self._lose_all()
                 return
             self._renewed_at = asked_at
-            for lease in before:
+            for lease in list(self._held.values()):
                 if lease.epoch in kept:
                     lease.trust(asked_at + self._trust_s)
-                else:
+                elif lease in before:
                     self._lose(lease)
 
     def _lose_untrusted(self) -> None:
@@ -254,4 +259,16 @@ class Leases:
 
     def _lose(self, lease: Lease) -> None:
         if self._held.pop(lease.epoch, None) is not None:
+            self._lost.append((self._clock() + self.time.total_seconds(), lease))
             lease.lose()
+
+    def _give_back_lost(self) -> None:
+        """Those that were lost long enough ago; as long as the store is away, the others wait."""
+        with self._lock:
+            due = [one for one in self._lost if one[0] <= self._clock()]
+        for one in due:
+            try:
+                self.table.release(one[1].grant)
+            except StoreUnavailable:
+                return
+            self._lost.remove(one)

@@ -173,6 +173,23 @@ def test_who_uses_a_lost_lease_is_told_once(leases: Leases, table: Table, steady
     assert [log["lease"] for log in logs if log["event"] == "lease lost"] == ["thing"]
 
 
+def test_what_we_believe_to_have_lost_is_kept_by_nobody(
+    leases: Leases, rival: Leases, table: Table, steady: Steady
+) -> None:
+    told = threading.Event()
+    assert leases.take("thing", on_lost=told.set) is not None
+    table.away = True
+    steady.now += 9.5
+    assert told.wait(10.0)
+    table.away = False
+    steady.now += 4.0
+    seen = table.renewals
+    until(lambda: table.renewals > seen)
+    assert rival.take("thing") is None, "it was renewed, and may still be in use"
+    steady.now += 6.0
+    until(lambda: rival.take("thing") is not None)
+
+
 def test_a_store_that_is_away_for_a_moment_costs_nothing(leases: Leases, table: Table, steady: Steady) -> None:
     with leases.hold("thing") as lease:
         table.away = True
