@@ -169,3 +169,62 @@ def test_the_threads_end_when_the_calls_are_closed(world: SlowWorld, post: Post)
     for thread in started:
         thread.join(10)
     assert not any(thread.is_alive() for thread in started)
+
+
+def test_more_threads_take_up_the_calls_that_wait(world: SlowWorld, post: Post, calls: CallThreads) -> None:
+    for number in range(5):
+        calls.make(letter(number))
+    wait_until(lambda: len(world.inside) == 2)
+    calls.resize(4)
+    wait_until(lambda: len(world.inside) == 4)
+    world.mail_gate.set()
+    wait_until(lambda: len(post.answers) == 5)
+
+
+def test_who_is_too_many_leaves_after_its_call_and_no_call_is_lost(
+    world: SlowWorld, post: Post, calls: CallThreads
+) -> None:
+    calls.resize(6)
+    for number in range(6):
+        calls.make(letter(number))
+    wait_until(lambda: len(world.inside) == 6)
+    calls.resize(1)
+    world.mail_gate.set()
+    wait_until(lambda: len(post.answers) == 6)
+    world.mail_gate.clear()
+    wait_until(lambda: len(calls._lanes["mail"].present()) == 1)
+    for number in range(6, 9):
+        calls.make(letter(number))
+    wait_until(lambda: len(world.inside) == 7)
+    assert len(calls.cancel()) == 2
+    world.mail_gate.set()
+    wait_until(lambda: len(post.answers) == 7)
+
+
+def test_without_threads_what_was_handed_over_is_still_made_and_the_rest_on_the_spot(
+    world: SlowWorld, post: Post, calls: CallThreads
+) -> None:
+    for number in range(4):
+        calls.make(letter(number))
+    wait_until(lambda: len(world.inside) == 2)
+    calls.resize(0)
+    world.mail_gate.set()
+    wait_until(lambda: len(post.answers) == 4)
+    calls.make(letter(9))
+    assert post.answers[-1][0].key.ordinal == 9
+    wait_until(lambda: not calls._lanes["mail"].present())
+    calls.resize(1)
+    calls.make(letter(10))
+    wait_until(lambda: len(post.answers) == 6)
+
+
+def test_every_thread_leaves_when_the_calls_are_closed(world: SlowWorld, post: Post) -> None:
+    before = threading.active_count()
+    calls = CallThreads(world, post, threads=3)
+    calls.resize(2)
+    world.mail_gate.set()
+    for number in range(4):
+        calls.make(letter(number))
+    calls.close()
+    wait_until(lambda: len(post.answers) == 4)
+    wait_until(lambda: threading.active_count() <= before)
