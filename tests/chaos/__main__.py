@@ -130,7 +130,7 @@ def _keep(outcome: Outcome, folder: Path) -> None:
         return
     kept = EVIDENCE / f"{outcome.row.number}"
     shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(folder / outcome.evidence, kept, ignore=shutil.ignore_patterns("postgres", "data"))
+    shutil.copytree(folder / outcome.evidence, kept, ignore=shutil.ignore_patterns("postgres", "data", "*.pipe"))
     outcome.evidence = str(kept)
 
 
