@@ -23,13 +23,15 @@ BUILD_S = 1200
 
 
 def mirror() -> str:
-    """Where this machine has its packages from."""
-    places = [Path("/etc/apt/sources.list"), *Path("/etc/apt/sources.list.d").glob("*")]
+    """Where this machine has Debian's own packages from."""
+    places = [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]
     for place in (place for place in places if place.is_file()):
-        found = re.search(r"^(?:URIs:|deb(?: \[.*?\])?) *(https?://\S+)", place.read_text(), re.MULTILINE)
+        found = re.search(
+            r"^(?:URIs:|deb(?: \[.*?\])?) *(https?://\S+/debian/?)(?:\s|$)", place.read_text(), re.MULTILINE
+        )
         if found:
             return found[1]
-    raise SystemExit("containers: no Debian mirror in /etc/apt")
+    raise SystemExit("containers: no mirror of Debian in /etc/apt")
 
 
 def make_base(folder: Path, environment: Mapping[str, str]) -> None:
