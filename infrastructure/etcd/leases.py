@@ -88,6 +88,7 @@ class EtcdLeases:
         self._base_key = client.key("base")
         self._members: dict[int, _Member] = {}
         self._grants: dict[Grant, _Key] = {}
+        self._ends: dict[int, datetime] = {}
 
     def enter(self, name: str, time: timedelta) -> Holder:
         """See `domain.lease.LeaseTable.enter`."""
@@ -171,7 +172,9 @@ class EtcdLeases:
     def rows(self) -> Sequence[LeaseRow]:
         """See `domain.lease.LeaseTable.rows`. What has run out is not there any more."""
         found = self._client.below(self._key_of(""))
-        return [self._row(kept, found.at) for kept in found.kept]
+        leases = {kept.lease for kept in found.kept}
+        self._ends = {lease: self._ends.get(lease) or self._end_of(lease, found.at) for lease in leases}
+        return [self._row(kept, self._ends[kept.lease]) for kept in found.kept]
 
     def _create(self, member: _Member, key: str, value: bytes, base: int, time: timedelta) -> int | None:
         """The revision at which the key came to be ours, with a lease of etcd to itself: it is to last its full time from now."""
@@ -233,14 +236,18 @@ class EtcdLeases:
     def _key_of(self, name: str) -> str:
         return self._client.key("leases", name)
 
-    def _row(self, kept: Kept, at: datetime) -> LeaseRow:
+    def _end_of(self, lease: int, at: datetime) -> datetime:
+        """Asked once for each: nobody renews a lease of etcd, and whoever shares out work looks at the rows twice a second."""
+        return at + timedelta(seconds=self._client.left_s(lease))
+
+    def _row(self, kept: Kept, expires_at: datetime) -> LeaseRow:
         told = json.loads(kept.value)
         return LeaseRow(
             name=kept.key.removeprefix(self._key_of("")),
             holder=told["holder"],
             epoch=told["base"] + kept.created,
             since=datetime.fromisoformat(told["since"]),
-            expires_at=at + timedelta(seconds=self._client.left_s(kept.lease)),
+            expires_at=expires_at,
             outside=told["outside"],
             beacon=None,
             held=True,

@@ -7,6 +7,9 @@
 One transaction writes all three if `current` is as it was read: so whoever was slower changes nothing, a change that is sent twice is
 made once, and what it made is found by its request whatever came after. A watch only wakes: what is returned is read again, by
 consensus, so a member that is behind can delay news by `SILENCE_S`, and never tells old ones.
+
+A cluster that was wiped or set back has lost versions that processes go by, and nobody follows it back. `restore` puts what a host has kept
+in force again, far beyond whatever version anybody may have seen.
 """
 
 import json
@@ -16,12 +19,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from domain.configuration import Change, Revision, StaleVersion, Value, document
-from domain.errors import StoreUnavailable
+from domain.errors import CommandRefused, StoreUnavailable
 from infrastructure.etcd.client import Etcd
 from infrastructure.etcd.wire import Answer, Kept, absent, put, read, unchanged
 
 SILENCE_S = 1.0
 BREATH_S = 0.05
+BEYOND = 1000
 NOTHING = Change(version=0, values={}, who="", why="", at=datetime.min.replace(tzinfo=UTC))
 
 
@@ -50,6 +54,20 @@ class EtcdSettings:
         if done.held:
             return _revision(change)
         return self._by_request(request) or _stale(expected, self._newest(done).version)
+
+    def restore(self, kept: Revision, *, who: str, why: str, request: str) -> Revision:
+        """Put in force again what the cluster has lost. Raises `CommandRefused` if it has lost nothing of that, `StaleVersion` as a change."""
+        text = document(kept.values, who=who, why=why, request=request)
+        found = self._look()
+        newest = self._newest(found)
+        if newest.version >= kept.version:
+            raise CommandRefused(f"nothing is lost: version {newest.version} is in force, {kept.version} was kept here")
+        version = kept.version + BEYOND
+        change = Change(version=version, values=json.loads(text), who=who, why=why, at=max(newest.at, found.at))
+        done = self._put(found, change, text, request)
+        if done.held:
+            return _revision(change)
+        return self._by_request(request) or _stale(newest.version, self._newest(done).version)
 
     def history(self, *, limit: int = 50, before: int | None = None) -> Sequence[Change]:
         """See `domain.configuration.SettingsStore.history`."""

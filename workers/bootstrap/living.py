@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from hashlib import sha256
+from uuid import uuid4
 
 from domain.configuration import Revision, SettingsStore
+from domain.errors import CommandRefused
 from infrastructure.kept_settings import KeptSettings
 from infrastructure.live_settings import Effective, accepted, effective
 from infrastructure.postgres.settings_store import place
@@ -38,6 +40,16 @@ class Living(Foundation):
     def live_changes(self) -> LiveChanges:
         """The same for people, who change them."""
         return LiveChanges(self.settings_store(), partial(accepted, self.settings))
+
+    def restore_settings(self, *, who: str, why: str) -> Revision:
+        """Put in force again what this host has kept and a cluster of etcd has lost. Raises `CommandRefused`."""
+        restore: Callable[..., Revision] | None = getattr(self.settings_store(), "restore", None)
+        if restore is None:
+            raise CommandRefused("PostgreSQL notices by itself that it was set back, and goes on beyond what was seen")
+        kept = self.kept_settings().load()
+        if kept is None:
+            raise CommandRefused("no settings are kept on this host (data_dir)")
+        return restore(kept, who=who, why=why, request=uuid4().hex)
 
     def settings_followers(self) -> Mapping[int, int]:
         """How many processes know which version, as far as the store tells."""

@@ -106,6 +106,16 @@ def rollback(cli: Cli, version: Version, reason: Reason, expect: Expect = None, 
     _change(cli, lambda _: old.values, reason, expect, dry_run=dry_run)
 
 
+@command(app, "restore", data=True)
+def restore(cli: Cli, reason: Reason) -> None:
+    """Put in force again what this host has kept, after etcd was wiped or set back. Run it where the newest version was in force."""
+    if not reason.strip():
+        raise Usage("--reason: say why")
+    with cli.runtime() as runtime:
+        revision = runtime.restore_settings(who=person(), why=reason.strip())
+    cli.object({"version": revision.version, "values": revision.values})
+
+
 @command(app, "history", data=True)
 def history(
     cli: Cli,
