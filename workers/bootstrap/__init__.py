@@ -12,6 +12,7 @@
 """
 
 from infrastructure.embedded.shared import stop_left_behind
+from infrastructure.plain import is_this_machine
 from infrastructure.postgres.diagnosis import Strain
 from infrastructure.schemas import export_schemas
 from workers.bootstrap.queues import DEAD_QUEUE, INTAKE_QUEUE, QUEUES
@@ -28,6 +29,7 @@ __all__ = [
     "Runtime",
     "Strain",
     "export_schemas",
+    "is_this_machine",
     "migration_sql",
     "settings_of",
     "stop_left_behind",

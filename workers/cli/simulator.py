@@ -30,10 +30,14 @@ def simulator(  # noqa: PLR0913, PLR0917 - one option each
     latency_ms: Annotated[int | None, typer.Option(help="fixed delay of every answer", min=0)] = None,
     behaviour: Annotated[str, typer.Option(help="behaviour as JSON; GET /control shows all its fields")] = "{}",
     *,
+    exposed: Annotated[
+        bool, typer.Option("--exposed", help="yes, other machines may reach it (it has no lock)")
+    ] = False,
     with_parent: WithParent = False,
 ) -> None:
     """Play payment gateway, carrier, mail and risk service over HTTP, with books of their own."""
     cli.start_logging()
+    _refuse_exposure(host, exposed=exposed)
     _need_httptools()
     from workers.simulator import SimulatorConfig, serve
     from workers.simulator.ledger import LedgerInUse
@@ -54,6 +58,15 @@ def simulator(  # noqa: PLR0913, PLR0917 - one option each
         raise Misconfigured(str(error)) from None
     finally:
         pulse.close()
+
+
+def _refuse_exposure(host: str, *, exposed: bool) -> None:
+    from workers.bootstrap import is_this_machine
+
+    if not exposed and not is_this_machine(host):
+        raise Usage(
+            f"{host}: other machines could reach it, and it asks nobody who they are; say --exposed if that is meant"
+        )
 
 
 def _pulse(cli: Cli) -> "Heartbeat | Silent":
