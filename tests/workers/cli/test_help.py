@@ -14,10 +14,12 @@ from workers.cli.commands import app
 GROUPS = {
     "orders": {"list", "show", "timeline", "cancel", "hold", "release"},
     "stock": {"receive", "show"},
-    "migrate": {"up", "status", "check", "wait", "sql"},
+    "migrate": {"up", "status", "check", "wait", "sql", "grants"},
     "work": {"list", "rebuild", "audit"},
     "health": {"live", "ready"},
     "leases": {"list"},
+    "settings": {"get", "set", "unset", "rollback", "restore", "history", "diff", "watch"},
+    "broker": {"check", "definitions", "setup"},
     "projections": {"status", "partition"},
     "breakers": {"list", "history", "open", "close", "auto"},
     "config": {"show"},
