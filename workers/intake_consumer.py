@@ -135,7 +135,7 @@ class IntakeConsumer:
             )
 
     def _accept(self, orders: Sequence[OrderSubmission]) -> Sequence[Outcome] | None:
-        """None if the database was away, or the intake closed, until we were stopped: the broker keeps the messages for whoever comes next."""
+        """None if the intake is closed, or the database was away until we were stopped: the broker keeps the messages for whoever comes next."""
         if not orders:
             return []
         pause_s = 0.1
@@ -144,7 +144,8 @@ class IntakeConsumer:
                 return self._intake.accept(orders)
             except IntakeClosed:
                 self._heed()
-                pause_s = LOOK_S
+                self._stop.wait(LOOK_S)
+                return None
             except StoreUnavailable as error:
                 log.warning("orders wait for the database", orders=len(orders), reason=error.reason)
                 self._beat(reached=False)
