@@ -23,6 +23,7 @@ from tests.faults.rabbitmq import control
 from tests.servers.rabbitmq import RabbitNode, required_script
 from workers.bootstrap import Runtime
 from workers.bootstrap.broker_admin import WORK, read_passwords
+from workers.doctor import installation
 
 pytestmark = [pytest.mark.e2e, pytest.mark.rabbitmq, pytest.mark.xdist_group("rabbitmq")]
 
@@ -269,3 +270,11 @@ def test_definitions_without_passwords_name_no_users() -> None:
     assert printed["users"] == printed["permissions"] == []
     assert [one["definition"] for one in printed["policies"] if "'max-length': 500" not in str(one)] == []
     assert "'x-quorum-initial-group-size': 5" in str(printed["queues"])
+
+
+def test_the_doctor_names_the_well_known_user_and_plain_transport() -> None:
+    with admin("amqp://guest:guest@mq.example//") as runtime:
+        found = {one.check: one for one in installation._wire(runtime)}
+    assert found["broker transport"].state == found["broker user"].state == "warn"
+    assert "mq.example" in found["broker transport"].why
+    assert "definitions" in found["broker user"].fix

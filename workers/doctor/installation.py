@@ -110,6 +110,7 @@ def migrations(runtime: Runtime) -> Iterator[Finding]:
 def broker(runtime: Runtime) -> Iterator[Finding]:
     """The queues are there and are not growing."""
     kind = runtime.settings.broker_url.get_secret_value().partition(":")[0]
+    yield from _wire(runtime)
     with runtime.broker().publisher() as publisher:
         depths = {queue: publisher.depth(queue) for queue in (*QUEUES, DEAD_QUEUE)}
     missing = [queue for queue, depth in depths.items() if depth is None]
@@ -125,6 +126,19 @@ def broker(runtime: Runtime) -> Iterator[Finding]:
     if depths[DEAD_QUEUE]:
         why = f"{depths[DEAD_QUEUE]} messages that could not be read wait to be stored"
         yield Finding(check="dead messages", state="warn", why=why, fix="orderwright keeper")
+
+
+def _wire(runtime: Runtime) -> Iterator[Finding]:
+    """Who could read along, or log in as we do."""
+    settings = runtime.broker().settings
+    if settings.exposed:
+        why = f"orders and the password travel in the clear to {', '.join(settings.exposed)}"
+        yield Finding(check="broker transport", state="warn", why=why, fix="use amqps:// (docs/operations/rabbitmq.md)")
+    if settings.guests:
+        why = f"logs in as guest, whose password everybody knows, at {', '.join(settings.guests)}"
+        yield Finding(
+            check="broker user", state="warn", why=why, fix="a user a role: orderwright broker definitions --passwords"
+        )
 
 
 def projections(runtime: Runtime) -> Iterator[Finding]:

@@ -83,3 +83,11 @@ def test_nodes_that_all_say_nothing_are_given_up(silent_node: str) -> None:
     broker: Broker = connect(replace(BrokerSettings(url=silent_node), connect_timeout_s=0.2))
     with broker.publisher() as publisher, pytest.raises(BrokerUnavailable):
         publisher.depth("ow_test")
+
+
+def test_the_well_known_user_and_plain_transport_are_named() -> None:
+    settings = BrokerSettings(url="amqp://guest:guest@one.example;amqp://127.0.0.1;amqp://worker:secret@[::1]:5672")
+    assert settings.exposed == ("one.example",)
+    assert settings.guests == ("one.example", "127.0.0.1")
+    assert BrokerSettings(url="amqps://worker:secret@one.example").exposed == ()
+    assert BrokerSettings(url="pgmq://").guests == BrokerSettings(url="memory://").exposed == ()
