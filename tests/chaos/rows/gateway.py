@@ -279,8 +279,10 @@ def doubled_numbers(run: Run) -> None:
 def starved(run: Run) -> None:
     run.shop.behave(latency={"fixed_ms": 100})
     run.arm("before_call:spin(5)@5;times=1", "worker-1")
+    run.shop.role("worker-2").kill()
     with run.load(60, seconds=5):
         run.await_fired(1)
+        run.shop.role("worker-2").start()
     run.await_closed(1)
 
 
