@@ -113,14 +113,13 @@ class LiveChanges:
         """Changes with what each of them changed, the newest first."""
         left = limit
         while left > 0:
-            page = self._store.history(limit=min(PAGE, left) + 1, before=before)
-            for change, earlier in zip(page, [*page[1:], None], strict=True):
-                if earlier is None and change.version > 1:
-                    break  # what it changed is seen with the next page
+            most = min(PAGE, left)
+            page = self._store.history(limit=most + 1, before=before)
+            for change, earlier in zip(page[:most], [*page[1:], None], strict=False):
                 yield change, differences(earlier.values if earlier else {}, change.values)
                 left -= 1
                 before = change.version
-            if len(page) <= 1 or page[-1].version == 1:
+            if len(page) <= most:
                 return
 
     def origins(self, now: Revision) -> dict[str, Change]:

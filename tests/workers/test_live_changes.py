@@ -1,5 +1,6 @@
 """Changing the live settings as a person does."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -139,6 +140,15 @@ def test_every_change_is_told_with_what_it_changed_whatever_the_pages(
         assert [change.version for change, _ in found] == [7, 6, 5, 4, 3]
         assert [one[0].before for _, one in found] == [5, 4, 3, 2, 1]
         assert [change.version for change, _ in changes.history(50, 3)] == [2, 1]
+
+
+def test_a_history_that_begins_late_or_leaps_is_told_whole(store: Store, changes: LiveChanges) -> None:
+    for number in (1, 2):
+        put(changes, batch=number)
+    first, second = store._changes
+    store._changes = [replace(first, version=1_000_000), replace(second, version=1_000_002)]
+    told = [(change.version, [one.before for one in changed]) for change, changed in changes.history(50)]
+    assert told == [(1_000_002, [1]), (1_000_000, [None])]
 
 
 def test_each_name_knows_the_change_that_last_touched_it(changes: LiveChanges) -> None:

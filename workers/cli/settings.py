@@ -1,5 +1,7 @@
 """`orderwright settings`: what changes while the program runs, by whom and why."""
 
+from functools import partial
+from itertools import takewhile
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -161,10 +163,9 @@ def watch(
             revision = store.wait(seen, 5.0)
             if revision is None:
                 continue
-            new = [
-                one for one in changes.history(revision.version - seen, revision.version + 1) if one[0].version > seen
-            ]
-            for change, changed in reversed(new):
+            found = changes.history(revision.version - seen, revision.version + 1)
+            new = takewhile(partial(_is_newer, seen), found)
+            for change, changed in reversed(list(new)):
                 row = _recorded(cli, change, changed)
                 line = f"version {change.version} by {change.who}: {row['changed']} ({change.why})"
                 print(line if cli.form == "table" else to_json(row), flush=True)
@@ -189,6 +190,10 @@ def _change(cli: Cli, edit: "Edit", reason: str, expect: int | None, *, dry_run:
         cli.say(f"nothing was stored; in force is version {version}" if dry_run else f"version {version} is in force")
     else:
         cli.object({"version": version, "stored": not dry_run and bool(found), "changed": _rows(found)})
+
+
+def _is_newer(than: int, one: "tuple[Change, Sequence[Difference]]") -> bool:
+    return one[0].version > than
 
 
 def _pair(text: str) -> tuple[str, str]:
