@@ -4,7 +4,7 @@
 SELECT raise_fence(%(name)s, %(epoch)s)
 
 -- name: greatest
-SELECT greatest((SELECT coalesce(max(epoch), 0) FROM fences), (SELECT last_value FROM epochs))
+SELECT greatest((SELECT coalesce(max(epoch), 0) FROM fences), nextval('epochs'))
 
 -- A transaction that is left open under a guard must not outlive the lease: then the server ends it, as in leases.sql.
 -- name: guard
