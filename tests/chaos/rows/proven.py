@@ -64,6 +64,13 @@ proven(
     level="N",
 )
 proven(
+    "F37",
+    "failover to a replica that misses the last commits",
+    "tests/scale/test_lossy_failover.py::test_what_an_asynchronous_replica_misses_is_named_and_nothing_is_captured_again",
+    "tests/scale/test_lossy_failover.py::test_with_a_synchronous_replica_nothing_that_was_acknowledged_is_lost",
+    level="R",
+)
+proven(
     "F86",
     "a pooler in transaction mode in between",
     f"{POOLER}::test_a_pooler_is_noticed_and_said_once",
@@ -87,7 +94,6 @@ proven(
 )
 
 untested("F36", "old and new version together", "there is no older release", level="R")
-untested("F37", "failover to a replica that misses the last commits", "there is no replica in these tests", level="R")
 untested("F38", "a backup older than the broker's content", "comes with backup and restore", level="R")
 untested("F76", "webhooks out of order", "there are no webhooks: the carrier is asked", level="C")
 untested("F97", "power loss", "needs a block device that forgets", level="R")
