@@ -13,7 +13,7 @@ from infrastructure.messaging.broker import Broker
 
 BATCH = 5
 PACE_S = 0.01
-PATIENCE_S = 45.0
+PATIENCE_S = 90.0
 
 
 class Stream:

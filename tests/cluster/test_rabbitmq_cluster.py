@@ -11,7 +11,7 @@ from infrastructure.messaging.inspection import inspect_amqp
 from infrastructure.messaging.settings import BrokerSettings
 from tests.chaos.load import Submission, make_orders
 from tests.chaos.shop import NO_PERSON_NEEDED, Plan, open_shop
-from tests.cluster.stream import Stream
+from tests.cluster.stream import PATIENCE_S, Stream
 from tests.servers.rabbitmq import required_script
 from tests.servers.rabbitmq_cluster import RabbitCluster
 
@@ -113,8 +113,8 @@ def test_the_whole_broker_is_wiped_and_every_order_is_finished_all_the_same(
         shop.stock_up(orders=ORDERS, rare=4 * ORDERS)
         orders = make_orders(ORDERS, prefix="W", chance=shop.chance)
         submission = Submission(shop.command_line, shop.history, orders, shop.folder)
-        shop.await_progress(placed=1, closed=0)
+        shop.await_progress(placed=1, closed=0, within_s=PATIENCE_S)
         cluster.wipe()
         submission.finish()
-        shop.await_progress(placed=ORDERS, closed=ORDERS)
+        shop.await_progress(placed=ORDERS, closed=ORDERS, within_s=PATIENCE_S)
         assert shop.check()["closed"] == ORDERS
