@@ -122,7 +122,9 @@ class AmqpWire(Wire):
                 self.blame()
                 hopeless = self._was_cut or isinstance(error, amqp.exceptions.AccessRefused)
                 if hopeless or self._node is nodes[-1] or monotonic() >= until:
-                    raise said_clearly(error, self._node) from error
+                    if isinstance(error, ssl.SSLError):
+                        raise said_clearly(error, self._node) from error
+                    raise
                 self.collect()
 
     def blame(self) -> None:

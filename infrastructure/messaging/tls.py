@@ -30,15 +30,13 @@ def place_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2]
 
 
-def said_clearly(error: Exception, url: str) -> Exception:
+def said_clearly(error: ssl.SSLError, url: str) -> Untrusted:
     """What a person can act on, for what TLS says in its own words."""
     place = place_of(url)
     if isinstance(error, ssl.SSLCertVerificationError):
         return Untrusted(
             f"{place} is not our broker: {error.verify_message}. broker_ca names the authority to be trusted"
         )
-    if isinstance(error, ssl.SSLError):
-        return Untrusted(
-            f"{place}: no TLS connection ({error.reason}): is it the TLS port, and does it ask for broker_cert?"
-        )
-    return error
+    return Untrusted(
+        f"{place}: no TLS connection ({error.reason}): is it the TLS port, and does it ask for broker_cert?"
+    )
