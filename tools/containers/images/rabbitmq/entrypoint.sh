@@ -14,4 +14,6 @@ if [ -n "${RABBITMQ_ERLANG_COOKIE:-}" ] && [ ! -e "$HOME/.erlang.cookie" ]; then
     chmod 600 "$HOME/.erlang.cookie"
 fi
 ulimit -n 65536 2>/dev/null || true
+# Debian's command of that name starts the node as a child and does not tell it of signals.
+if [ "$1" = rabbitmq-server ]; then set -- "/usr/lib/rabbitmq/bin/$1"; fi
 exec "$@"
