@@ -90,8 +90,7 @@ class Shares:
         mine = self._held.keys() - self._rescued.keys()
         move = deal(names=names, mine=mine, free=free, rank=rank, members=len(self._members))
         self.drop(move.give_up)
-        for name in move.take:
-            self._take(name)
+        self._take_some(move.take)
         self._rescue([name for name in free if name not in self._held])
         self._say_if_idle()
 
@@ -111,6 +110,15 @@ class Shares:
             if number not in numbers and (lease := self._leases.take(f"{prefix}{number}")) is not None:
                 return number, lease
         raise StoreUnavailable(f"there are {MOST_MEMBERS} members of {self._role}")
+
+    def _take_some(self, names: Sequence[str]) -> None:
+        """Where taking is slow, the rest waits for a round of work on what we have."""
+        until = time.monotonic() + LOOK_EVERY_S
+        for name in names:
+            self._take(name)
+            if time.monotonic() > until:
+                self.look_soon()
+                return
 
     def _take(self, name: str) -> bool:
         lease = self._leases.take(f"{self._role}:{name}")
