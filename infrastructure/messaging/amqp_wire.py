@@ -178,7 +178,15 @@ class AmqpWire(Wire):
             confirms.expect(message)
             self.put(message)
         self._await(confirms)
-        return confirms.not_taken(messages)
+        refused = confirms.not_taken(messages)
+        if refused:
+            self._renew_channel()
+        return refused
+
+    def _renew_channel(self) -> None:
+        """A channel remembers what a queue's leader told it. If the leader dies at the wrong moment, it refuses for ever (seen on 3.10)."""
+        old, self.channel, self._confirms = self.channel, self.new_channel(), None
+        old.close()
 
     def _await(self, confirms: Confirms) -> None:
         deadline = monotonic() + self.settings.confirm_timeout_s
