@@ -133,6 +133,9 @@ class EtcdLeases:
         if member.key.key not in kept:
             self.forget(holder)
             return None
+        for grant, key in held.items():
+            if key.key not in kept:
+                self._grants.pop(grant, None)
         return frozenset(grant.epoch for grant, key in held.items() if key.key in kept)
 
     def is_lit(self, holder: Holder) -> bool:
@@ -168,6 +171,8 @@ class EtcdLeases:
     def forget(self, holder: Holder) -> None:
         """See `domain.lease.LeaseTable.forget`."""
         self._members.pop(holder.id, None)
+        for grant in [grant for grant in self._grants.copy() if grant.holder == holder.id]:
+            self._grants.pop(grant, None)
 
     def rows(self) -> Sequence[LeaseRow]:
         """See `domain.lease.LeaseTable.rows`. What has run out is not there any more."""
