@@ -37,8 +37,8 @@ MUTANTS: tuple[Mutant, ...] = (
         *("M4", "the checkpoint moves outside the transaction of the rows", "projector_killed", "K16 K17"),
         Edit(
             "infrastructure/postgres/projections/projector.py",
-            "            with transaction(connection):",
-            "            if behind:",
+            "        with transaction(connection):",
+            "        if connection:",
         ),
     ),
     _mutant(
@@ -52,7 +52,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     _mutant(
         *("M6", "the relay marks rows as announced for good before it publishes", "relay_killed", "K18 K35"),
-        Edit(WORK_SQL, "SET wake_at = clock_timestamp() + interval '10 s'", "SET wake_at = 'infinity'"),
+        Edit(WORK_SQL, "SET wake_at = clock_timestamp() + interval '10 s'", "SET wake_at = 'infinity'", times=2),
     ),
     _mutant(
         *("M7", "a time-out of the broker's confirmation counts as success", "deaf_broker", "K18 K22 K35"),
