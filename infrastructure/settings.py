@@ -83,7 +83,9 @@ class Settings(BaseModel):
         SecretStr("pgmq://"),
         description="pgmq:// (the same database), amqp://, amqps:// (several nodes with `;`), memory:// (one process)",
     )
-    broker_ca: Path | None = Field(None, description="amqps://: who signs the brokers' certificates; none: the system's")
+    broker_ca: Path | None = Field(
+        None, description="amqps://: who signs the brokers' certificates; none: the system's"
+    )
     broker_cert: Path | None = Field(None, description="amqps://: our own certificate, where brokers ask for it")
     broker_key: Path | None = Field(None, description="amqps://: the key of that certificate")
     message_keys_file: Path | None = Field(
