@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SECURITY = (ROOT / "docs" / "operations" / "security.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "localhost.example"])
+@pytest.mark.parametrize("host", ["0.0.0.0", "localhost.example"])
 def test_the_simulator_listens_to_other_machines_only_if_that_is_said(tmp_path: Path, host: str) -> None:
     program = Program(tmp_path, {"ORDERWRIGHT_DATA_DIR": str(tmp_path)})
     ended = program.call("simulator", "--host", host)
