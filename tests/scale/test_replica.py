@@ -1,7 +1,6 @@
 """Read models on a replica: read there while it keeps up, waited for where somebody must see what they wrote, and never trusted blindly."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ SAID = "the primary is asked instead of the replica"
 
 
 @pytest.fixture
-def program(tmp_path: Path, pair: PrimaryAndReplica) -> Iterator[Program]:
+def program(tmp_path: Path, pair: PrimaryAndReplica) -> Program:
     """Three orders placed and projected, and both servers know it."""
     migrate.up(pair.primary_dsn)
     settings = {"DATABASE_URL": pair.primary_dsn, "ORDERWRIGHT_REPLICA_URL": pair.replica_dsn}
@@ -42,7 +41,7 @@ def project(pair: PrimaryAndReplica) -> int:
 
 def listed(program: Program, *more: str, **environment: str) -> tuple[int, str]:
     """How many orders, and what was said about it."""
-    ended = program.call("orders", "list", "--json", *more, **environment)
+    ended = Program(program.folder, {**program.environment, **environment}).call("orders", "list", "--json", *more)
     assert ended.code == 0, ended.err
     return len(json.loads(ended.out)), ended.err
 
@@ -105,6 +104,6 @@ def test_a_replica_that_is_too_far_behind_or_away_is_not_asked(program: Program,
 
 
 def doctor(program: Program, **environment: str) -> dict[str, str]:
-    findings = program.call("doctor", "--json", **environment).json()
+    findings = Program(program.folder, {**program.environment, **environment}).call("doctor", "--json").json()
     [found] = [one for one in findings if one["check"] == "replica"]
     return {name: found[name] for name in ("check", "state", "why")}
