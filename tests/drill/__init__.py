@@ -4,6 +4,7 @@
     targets.py    what can be struck, and how it is healed
     schedule.py   which fault comes when, decided by a seed
     stream.py     the orders, a share for each fault
+    changes.py    settings that are changed while faults last
     series.py     an observer that looks ten times a second; probes.py says at what
     drill.py      strike, hold, heal, wait until all is whole; what that cost
     table.py      the figures for a terminal and for the documentation

@@ -78,7 +78,9 @@ def run(folder: Path, options: argparse.Namespace) -> bool:
         tell(f"\n{supervisor.restarts} roles ended by themselves and were started again{ended(site, supervisor)}")
         if options.markdown:
             options.markdown.write_text(markdown(found), encoding="utf-8")
-        return judge(site, options.orders)
+        settled, told = drill.changes.judge()
+        tell(told)
+        return judge(site, options.orders) and settled
 
 
 def ended(site: Site, supervisor: Supervisor) -> str:

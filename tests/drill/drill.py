@@ -8,6 +8,7 @@ from functools import partial
 from time import monotonic, time
 
 from tests.chaos.load import make_orders
+from tests.drill.changes import Changes
 from tests.drill.schedule import Act, Choice, acts_on_each, shuffled
 from tests.drill.series import Series
 from tests.drill.site import CUT_OFF, Site
@@ -52,6 +53,7 @@ class Drill:
         self._hold_s = hold_s
         self._tell = tell
         self._choice = Choice()
+        self.changes = Changes(site.shop)
 
     def run(self, acts: Sequence[Act]) -> list[Struck]:
         """The first share of the orders meets no fault: that is what the others are compared with."""
@@ -71,7 +73,7 @@ class Drill:
             for one in series.values():
                 one.stop()
         shop.history.mark("calm", datetime.now(UTC).isoformat())
-        await_that(shop.is_quiet, within_s=QUIET_S)
+        await_that(shop.is_quiet, within_s=QUIET_S + self._orders / 5)
         return [self._with_moved(one) for one in struck]
 
     def _perform(self, share: int, act: Act | None, stream: Stream, series: Mapping[str, Series]) -> Struck:
@@ -82,6 +84,7 @@ class Drill:
         place = target.place()
         began, begin = time(), monotonic()
         target.strike(kind)
+        self.changes.make(share)
         self._last(begin + self._hold_s)
         healed, heal = time(), monotonic()
         target.heal(kind)
