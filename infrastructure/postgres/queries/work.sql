@@ -20,7 +20,7 @@ RETURNING r.order_id, r.step, r.part, r.ordinal, r.attempts, r.epoch, r.crashes,
 WITH due AS (
     SELECT r.order_id, r.step, r.part, r.ordinal
     FROM step_runs r
-    WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() + %(ahead)s AND r.due_at <= clock_timestamp()
+    WHERE r.state = 'ready' AND r.wake_at <= statement_timestamp() + %(ahead)s AND r.due_at <= clock_timestamp()
       AND r.crashes < 2 AND r.step = ANY (%(steps)b::text[])
     ORDER BY r.wake_at
     LIMIT %(limit)s

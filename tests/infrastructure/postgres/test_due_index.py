@@ -15,7 +15,12 @@ PORTION = {"partitions": 4, "patience": timedelta(seconds=10)}
 
 @pytest.mark.parametrize(
     ("query", "more"),
-    [("wake", {}), ("wake_portion", {**PORTION, "mine": [1, 2]}), ("wake_portion", {**PORTION, "mine": []})],
+    [
+        ("claim_due", {"ahead": timedelta(0), "holder": 1}),
+        ("wake", {}),
+        ("wake_portion", {**PORTION, "mine": [1, 2]}),
+        ("wake_portion", {**PORTION, "mine": []}),
+    ],
 )
 def test_the_index_ends_at_the_present(module_database: str, query: str, more: dict[str, Any]) -> None:
     arguments = {"limit": 10, "steps": list(Step), **more}
