@@ -13,7 +13,7 @@ from tests.deploy.manifests import ROOT, is_command, is_setting
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
-OURS = {name: one for name, one in SERVICES.items() if "orderwright" in one["image"]}
+OURS = {name: one for name, one in SERVICES.items() if "ORDERWRIGHT_IMAGE" in one["image"]}
 ROLES = {"worker", "relay", "projector", "intake", "keeper"}
 ONCE = {"migrate", "queues", "secrets"}
 

@@ -17,7 +17,7 @@ STAND_INS = {
     "python": "python:3.11-slim",
     "postgres": "postgres:15",
     "rabbitmq": "rabbitmq:3.10",
-    "etcd": "gcr.io/etcd-development/etcd:v3.4.23",
+    "etcd": "orderwright-etcd",  # no stand-in: the one that compose builds
 }
 BUILD_S = 1200
 
@@ -68,7 +68,7 @@ def make_stand_ins(environment: Mapping[str, str]) -> None:
                 f"BASE={BASE}",
                 "-t",
                 tag,
-                str(HERE / "images" / name),
+                str(ROOT / "deploy" / "compose" / name if name == "etcd" else HERE / "images" / name),
             ],
             environment,
         )
