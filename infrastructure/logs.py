@@ -19,6 +19,7 @@ ALLOWED = frozenset(
         "wake_ups", "queue", "size", "sha256", "position", "projection", "name", "port", "url", "pid", "path", "count", "seconds",
         "accepted", "refused", "already_known", "read", "signal", "version", "role", "lag_events", "state", "requests", "queues", "calls",
         "open_connections", "ledger", "seed", "dependency", "before", "after", "who", "elapsed_s", "thread", "lost", "lease", "letter",
+        "setting", "advice", "file", "changed", "kept", "seen", "found", "why",
     }
 )  # fmt: skip
 VALUE_LIMIT = 1000

@@ -21,7 +21,7 @@ class Stream:
 
     def __init__(self, broker: Broker, queue: str) -> None:
         self._broker = broker
-        self._queue = queue
+        self.queue = queue
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._publish, name="stream", daemon=True)
         self._consumer = broker.consumer([queue], on_unreadable=self._refuse)
@@ -35,7 +35,7 @@ class Stream:
         self.publish_pause_s = self.receive_pause_s = 0.0
 
     def __enter__(self) -> Self:
-        self._broker.declare([self._queue])
+        self._broker.declare([self.queue])
         self._consumer.start(self._receive)
         self._thread.start()
         self.goes_on()
@@ -88,7 +88,7 @@ class Stream:
                 self._attempt(lambda numbers=numbers: publisher.publish(self._messages(numbers)))  # type: ignore[misc]
 
     def _messages(self, numbers: range) -> list[Outbound]:
-        return [Outbound(queue=self._queue, body=b"%d" % number) for number in numbers]
+        return [Outbound(queue=self.queue, body=b"%d" % number) for number in numbers]
 
     def _attempt(self, publish: Callable[[], None]) -> None:
         try:

@@ -1,6 +1,7 @@
 """Three RabbitMQ nodes as one broker: each of them may be killed, cut off, frozen or restarted, and nothing confirmed is lost."""
 
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -14,6 +15,7 @@ from tests.chaos.shop import NO_PERSON_NEEDED, Plan, open_shop
 from tests.cluster.stream import PATIENCE_S, Stream
 from tests.servers.rabbitmq import required_script
 from tests.servers.rabbitmq_cluster import RabbitCluster
+from tests.servers.simulator import await_that
 
 pytestmark = [
     pytest.mark.rabbitmq,
@@ -23,8 +25,8 @@ pytestmark = [
     pytest.mark.xdist_group("cluster"),
 ]
 
-QUEUE = "ow_risk"
 ORDERS = 20
+_numbers = count()
 
 
 @pytest.fixture(scope="module")
@@ -47,15 +49,16 @@ def broker(cluster: RabbitCluster) -> Broker:
 
 @pytest.fixture
 def stream(broker: Broker) -> Iterator[Stream]:
-    with Stream(broker, QUEUE) as stream:
+    """Over a queue of its own: one that was made while only some nodes were up, as after a wipe, has no copies on the others."""
+    with Stream(broker, f"ow_stream_{next(_numbers)}") as stream:
         yield stream
 
 
 def test_the_leader_is_killed(cluster: RabbitCluster, stream: Stream) -> None:
-    leader = cluster.leader_of(QUEUE)
+    leader = cluster.leader_of(stream.queue)
     leader.kill()
     stream.goes_on()
-    assert cluster.leader_of(QUEUE) is not leader
+    assert cluster.leader_of(stream.queue) is not leader
     leader.start()
     cluster.await_whole()
     stream.goes_on()
@@ -64,7 +67,7 @@ def test_the_leader_is_killed(cluster: RabbitCluster, stream: Stream) -> None:
 
 
 def test_the_leader_is_cut_off_from_the_others(cluster: RabbitCluster, stream: Stream) -> None:
-    leader = cluster.leader_of(QUEUE)
+    leader = cluster.leader_of(stream.queue)
     leader.cut_off()
     stream.goes_on()
     leader.heal()
@@ -75,7 +78,7 @@ def test_the_leader_is_cut_off_from_the_others(cluster: RabbitCluster, stream: S
 
 
 def test_the_leader_is_frozen(cluster: RabbitCluster, stream: Stream) -> None:
-    leader = cluster.leader_of(QUEUE)
+    leader = cluster.leader_of(stream.queue)
     leader.freeze()
     try:
         stream.goes_on()
@@ -99,7 +102,7 @@ def test_all_nodes_are_restarted_one_after_the_other(cluster: RabbitCluster, str
 
 
 def test_every_node_and_queue_passes_the_check(cluster: RabbitCluster, broker: Broker, stream: Stream) -> None:
-    found = list(inspect_amqp(broker.settings, [QUEUE]))
+    found = list(inspect_amqp(broker.settings, [stream.queue]))
     assert [one for one in found if one.state != "ok"] == []
     assert sum(one.what.startswith("node ") for one in found) == len(cluster.members)
 
@@ -117,4 +120,5 @@ def test_the_whole_broker_is_wiped_and_every_order_is_finished_all_the_same(
         cluster.wipe()
         submission.finish()
         shop.await_progress(placed=ORDERS, closed=ORDERS, within_s=PATIENCE_S)
+        await_that(shop.is_quiet, within_s=PATIENCE_S)
         assert shop.check()["closed"] == ORDERS

@@ -60,7 +60,7 @@ class Program:
             process = subprocess.Popen(
                 [*COMMAND, *arguments],
                 cwd=self.folder,
-                env={**self.environment, **environment},
+                env={**self.environment, **environment, "PYTHONFAULTHANDLER": "1"},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -89,9 +89,14 @@ class Running:
         assert self.says(text), self.log.read_text(encoding="utf-8", errors="replace")
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> Ended:
-        """Signal, and wait for the end."""
+        """Signal, and wait for the end; one that does not end has to say where it is."""
         self.process.send_signal(number)
-        code = self.process.wait(LIMIT_S)
+        try:
+            code = self.process.wait(LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            self.process.wait(LIMIT_S)
+            raise AssertionError(f"did not end: {self.log.read_text(encoding='utf-8', errors='replace')}") from None
         return checked(Ended(code, "", self.log.read_text(encoding="utf-8", errors="replace")))
 
 

@@ -157,6 +157,7 @@ class _Pair:
         self._server = server
         self._open = 2
         self._lock = threading.Lock()
+        self._is_reset = False
         self.harmed = False
 
     def start(self) -> None:
@@ -164,6 +165,9 @@ class _Pair:
             threading.Thread(target=self._pump, args=(source, sink, answers), daemon=True).start()
 
     def reset(self) -> None:
+        self._is_reset = (
+            True  # first: our own threads take what wakes them for an end of the stream, and would pass that on
+        )
         for end in (self._client, self._server):
             _reset(end)
 
@@ -177,7 +181,8 @@ class _Pair:
             while data := source.recv(65536):
                 self._proxy.hold()
                 self._pass(data, sink, answers)
-            sink.shutdown(socket.SHUT_WR)
+            if not self._is_reset:
+                sink.shutdown(socket.SHUT_WR)
         except OSError:
             self.reset()
         finally:
