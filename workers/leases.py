@@ -63,6 +63,10 @@ class Lease:
         """Nobody else can have it yet."""
         return not self._over and self._clock() < self._trusted_until
 
+    def is_over(self) -> bool:
+        """Given back or lost; otherwise it may be trusted again, when a renewal that takes long has come through."""
+        return self._over
+
     def check(self) -> None:
         """Raise `LeaseLost` unless it is trusted."""
         if not self.trusted():

@@ -7,6 +7,7 @@ given up between two rounds of work, never within one.
 
     a member lives but does not come for its share    what was free for five seconds is taken by any other, for a minute
     the leases cannot be reached                      what we have is ours until it runs out; nothing is given up or taken
+    a lease cannot be trusted now                     it rests; renewed in the end it is used again, lost it is dealt again
     the names change                                  those that are gone are given back, the new ones are dealt
 """
 
@@ -56,7 +57,7 @@ class Shares:
 
     def held(self) -> Mapping[str, Grant]:
         """What is ours now, by name. Raises `StoreUnavailable` if that is nothing and nothing can be asked for."""
-        self._held = {name: lease for name, lease in self._held.items() if lease.trusted()}
+        self._held = {name: lease for name, lease in self._held.items() if not lease.is_over()}
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + self._look_every_s * random.uniform(0.5, 1.0)
             try:
@@ -64,7 +65,7 @@ class Shares:
             except StoreUnavailable:
                 if not self._held:
                     raise
-        return {name: lease.grant for name, lease in self._held.items()}
+        return {name: lease.grant for name, lease in self._held.items() if lease.trusted()}
 
     def drop(self, names: Iterable[str]) -> None:
         """These turned out to be somebody else's."""
@@ -98,7 +99,7 @@ class Shares:
         """Our place among the members; becomes one first if need be."""
         prefix = f"{self._role}-member:"
         numbers = {int(name.removeprefix(prefix)) for name in taken if name.startswith(prefix)}
-        if self._member is None or not self._member[1].trusted():
+        if self._member is None or self._member[1].is_over():
             self._member = self._enter(prefix, numbers)
         members = sorted(numbers | {self._member[0]})
         if members != self._members:

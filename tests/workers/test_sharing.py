@@ -1,5 +1,6 @@
 """Sharing work: everybody gets about as much, nothing moves without a reason, and it comes to rest."""
 
+import threading
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
@@ -123,6 +124,22 @@ def test_a_process_that_comes_is_given_its_share_and_what_one_leaves_is_taken() 
     first.close()
     assert set(second.held()) == {"orders", "stock"}
     second.close()
+
+
+def test_a_share_that_could_not_be_trusted_for_a_while_is_worked_on_again() -> None:
+    """The renewal took longer than the trust, and came through: the lease is ours, so nobody else would see to it."""
+    now = [0.0]
+    leases = Leases(MemoryLeases(Clock()), "a", TIME, clock=lambda: now[0])
+    leases._thread = threading.current_thread()  # renewed by hand
+    shares = Shares(leases, "projector", lambda: ["orders"], look_every_s=0.0)
+    assert set(shares.held()) == {"orders"}
+    now[0] = TIME.total_seconds()
+    assert shares.held() == {}
+    assert leases._holder is not None
+    leases._renew(leases._holder)
+    assert set(shares.held()) == {"orders"}
+    assert len(leases.table.rows()) == 2
+    shares.close()
 
 
 def test_what_a_killed_process_had_is_spread_over_the_others() -> None:
