@@ -7,7 +7,7 @@
 `pooled`           the fresh database of this test, through pgbouncer in transaction mode
 `rabbitmq`         the URL of a private node, shared by the session
 `make_rabbitmq`    a node of one's own, to kill and to start again
-`etcd`             a cluster of three etcd members, shared by the session; whatever a test did to it is undone after the test
+`etcd`             a cluster of three etcd members, shared by the module; whatever a test did to it is undone after the test
 `certificates`     a certificate authority for the module
 """
 
@@ -151,8 +151,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def etcd_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdCluster]:
+    """Not for the session: its proxies are threads and files of this process, where other tests count these."""
     if find_etcd() is None and os.environ.get(REQUIRE_ETCD) == "1":
         pytest.fail(f"etcd is not installed, but {REQUIRE_ETCD}=1", pytrace=False)
     if find_etcd() is None:

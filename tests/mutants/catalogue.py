@@ -128,7 +128,7 @@ MUTANTS: tuple[Mutant, ...] = (
         *("M15", "timers are due by the worker's clock", "early_timer", "K26"),
         Edit(
             WORK_SQL,
-            "    WHERE r.state = 'ready' AND r.wake_at <= clock_timestamp() + %(ahead)s AND r.due_at <= clock_timestamp()",
+            "    WHERE r.state = 'ready' AND r.wake_at <= statement_timestamp() + %(ahead)s AND r.due_at <= clock_timestamp()",
             "    WHERE r.state = 'ready' AND r.wake_at <= to_timestamp(%(now)s) + %(ahead)s"
             " AND r.due_at <= to_timestamp(%(now)s)",
         ),

@@ -110,7 +110,8 @@ def check_restored(shop: Shop, restored: Cluster, folder: Path) -> None:
     assert restored.dsn == shop.dsn
     found = replace(gather(restored.dsn, history=shop.history.path), whole=False)
     verdict = judge(found, expect=Expect(required=frozenset({"history"}), letters=True))
-    assert not verdict.broken(), (
+    # The cut may fall while the last letter of a closed order is being sent (K18); when everything has ended it is judged again.
+    assert set(verdict.broken()) <= {"K18"}, (
         "what was accepted before the backup ended is there, and all of it fits together: " + broken(verdict)
     )
 
