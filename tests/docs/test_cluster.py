@@ -1,24 +1,19 @@
 """What `docs/operations/cluster.md` says is so: its settings are settings, its commands are commands, its kinds of faults happen."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from infrastructure.settings import load
+from tests.docs.page import ROOT, Page
 from tests.drill.__main__ import main
 from tests.drill.schedule import KINDS
 
-ROOT = Path(__file__).resolve().parents[2]
-TEXT = (ROOT / "docs/operations/cluster.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+PAGE = Page("docs/operations/cluster.md")
 
 
 def test_the_settings_of_a_cluster_are_accepted() -> None:
-    (block,) = blocks("ini")
+    (block,) = PAGE.blocks("ini")
     given = dict(line.split("=", 1) for line in block.splitlines())
     _, origins = load(environment=given)
     told = {name for name, origin in origins.items() if origin == "environment"}
@@ -32,11 +27,11 @@ def test_the_commands_of_the_drill_are_understood(capsys: pytest.CaptureFixture[
         main(["--help"])
     assert left.value.code == 0
     known = capsys.readouterr().out
-    named = set(re.findall(r"--[a-z]+", "".join(blocks("sh"))))
+    named = set(re.findall(r"--[a-z]+", "".join(PAGE.blocks("sh"))))
     assert named
     assert [option for option in named if option not in known] == []
 
 
 def test_every_kind_of_fault_of_the_drill_is_told() -> None:
-    told = set(re.findall(r"^\| (\w[\w ]*) \| .*signal|^\| (freeze|cut|kill|fail over) \|", TEXT, re.MULTILINE))
+    told = set(re.findall(r"^\| (\w[\w ]*) \| .*signal|^\| (freeze|cut|kill|fail over) \|", PAGE.text, re.MULTILINE))
     assert {*KINDS, "fail over"} <= {kind for pair in told for kind in pair}

@@ -9,19 +9,15 @@ import pytest
 from typer.testing import CliRunner
 
 from infrastructure.settings import load
+from tests.docs.page import Page
 from workers.bootstrap.coordination import etcd
 from workers.cli.commands import app
 
-ROOT = Path(__file__).resolve().parents[2]
-TEXT = (ROOT / "docs/operations/etcd.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+PAGE = Page("docs/operations/etcd.md")
 
 
 def test_the_settings_are_accepted_and_lead_to_a_cluster(tmp_path: Path) -> None:
-    (block,) = blocks("ini")
+    (block,) = PAGE.blocks("ini")
     given = dict(line.split("=", 1) for line in block.splitlines())
     settings, origins = load(environment=given, file=None)
     assert [name for name, origin in origins.items() if origin == "environment"] == [
@@ -32,7 +28,7 @@ def test_the_settings_are_accepted_and_lead_to_a_cluster(tmp_path: Path) -> None
 
 
 def test_the_commands_are_commands() -> None:
-    told = re.findall(r"^orderwright (\w+) (\w+)(.*)$", "".join(blocks("sh")), re.MULTILINE)
+    told = re.findall(r"^orderwright (\w+) (\w+)(.*)$", "".join(PAGE.blocks("sh")), re.MULTILINE)
     assert len(told) == 3
     for group, name, rest in told:
         shown = CliRunner().invoke(app, [group, name, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
@@ -42,7 +38,7 @@ def test_the_commands_are_commands() -> None:
 
 @pytest.mark.skipif(shutil.which("etcd") is None, reason="etcd is not installed (Debian: apt install etcd-server)")
 def test_the_flags_are_those_of_etcd() -> None:
-    (start,) = [block for block in blocks("sh") if block.startswith("etcd --name")]
+    (start,) = [block for block in PAGE.blocks("sh") if block.startswith("etcd --name")]
     known = subprocess.run(["etcd", "--help"], capture_output=True, text=True, check=False, timeout=30)
     flags = re.findall(r" (--[a-z-]+)", start)
     assert len(flags) > 15

@@ -1,16 +1,14 @@
 """The README is run as it stands: its files are written, its commands typed in order, by a newcomer in an empty folder."""
 
-import os
 import re
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+from tests.docs.page import ROOT, Page, type_in
+
+README = Page("README.md").text
 FILE = re.compile(r"<!-- file: (?P<name>[\w.]+) -->\n```\w+\n(?P<text>.*?)```", re.DOTALL)
 COMMANDS = re.compile(r"```sh\n(.*?)```", re.DOTALL)
 UNTIL_CLOSED = """
@@ -26,8 +24,7 @@ def script() -> str:
     """All blocks of commands but `make`, with a wait after the workers were started, since readers take longer than scripts."""
     blocks = [block for block in COMMANDS.findall(README) if not block.startswith("make ")]
     parts = [block + (UNTIL_CLOSED if "orderwright worker &" in block else "") for block in blocks]
-    ending = "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n"
-    return "set -eu\n" + ending + "\n".join(parts)
+    return "\n".join(parts)
 
 
 def free_port() -> int:
@@ -41,28 +38,7 @@ def free_port() -> int:
 def test_every_command_of_the_readme_works_in_the_order_it_stands_there(tmp_path: Path) -> None:
     for found in FILE.finditer(README):
         (tmp_path / found["name"]).write_text(found["text"], encoding="utf-8")
-    shim = tmp_path / "bin" / "orderwright"
-    shim.parent.mkdir()
-    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m workers "$@"\n')
-    shim.chmod(0o755)
-    environment = {
-        "PATH": f"{shim.parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(tmp_path),
-        "NO_COLOR": "1",
-    }
-    port = str(free_port())
-    done = subprocess.run(
-        ["bash", "-c", script().replace("8077", port)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
-    assert "Traceback" not in done.stderr
+    done = type_in(script().replace("8077", str(free_port())), tmp_path, within_s=240)
     assert "WEB-1001" in done.stdout
 
 

@@ -8,14 +8,10 @@ import pytest
 from typer.testing import CliRunner
 
 from infrastructure.live_settings import known_names
+from tests.docs.page import Page
 from workers.cli.commands import app
 
-ROOT = Path(__file__).resolve().parents[2]
-TEXT = (ROOT / "docs/operations/settings.md").read_text(encoding="utf-8")
-
-
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+PAGE = Page("docs/operations/settings.md")
 
 
 def typed(line: str) -> tuple[int, str, str]:
@@ -38,19 +34,19 @@ def test_every_command_of_the_page_works_in_the_order_it_stands_there(
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", database)
     said = ""
-    for line in "".join(blocks("sh")).splitlines():
+    for line in "".join(PAGE.blocks("sh")).splitlines():
         code, out, err = typed(line)
         assert code == 0 or line.endswith("|| true"), (line, err)
         said += out
     assert "carrier's maintenance until 14:00" in said
     assert "closed since" in said
-    [console] = blocks("console")
+    [console] = PAGE.blocks("console")
     command, answer = console.removeprefix("$ ").split("\n", 1)
     assert typed(command) == (3, "", answer)
 
 
 def test_the_page_tells_of_every_live_setting() -> None:
-    told = set(re.findall(r"`([a-z_]+)(?:=false)?\*?`", TEXT))
+    told = set(re.findall(r"`([a-z_]+)(?:=false)?\*?`", PAGE.text))
     missing = {name for name in known_names() if name not in told and not name.startswith("breaker_")}
     assert missing == set()
-    assert "`breaker_*`" in TEXT
+    assert "`breaker_*`" in PAGE.text
