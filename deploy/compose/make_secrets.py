@@ -8,16 +8,24 @@ import secrets
 from pathlib import Path
 
 FOLDER = Path("/secrets")
+# By volume: who logs in to the database with what is on it.
+LOGINS = {"owner": "orderwright", "writer": "ow_writer", "projector": "ow_projector"}
 
 
 def main() -> None:
     """Write what is missing."""
-    database = _once(FOLDER / "postgres" / "password", secrets.token_hex(24))
-    broker = _once(FOLDER / "orderwright" / "broker_password", secrets.token_hex(24))
+    database = _once(FOLDER / "postgres" / "password", _password())
+    broker = _once(FOLDER / "owner" / "broker_password", _password())
     users = f"default_user = orderwright\ndefault_pass = {broker}\nlog.console = true\n"
     _once(FOLDER / "rabbitmq" / "20-orderwright.conf", users)
-    _once(FOLDER / "orderwright" / "database_url", f"postgresql://orderwright:{database}@postgres:5432/orderwright")
-    _once(FOLDER / "orderwright" / "broker_url", f"amqp://orderwright:{broker}@rabbitmq:5672//")
+    for kind, login in LOGINS.items():
+        password = database if kind == "owner" else _password()
+        _once(FOLDER / kind / "database_url", f"postgresql://{login}:{password}@postgres:5432/orderwright")
+        _once(FOLDER / kind / "broker_url", f"amqp://orderwright:{broker}@rabbitmq:5672//")
+
+
+def _password() -> str:
+    return secrets.token_hex(24)
 
 
 def _once(path: Path, text: str) -> str:

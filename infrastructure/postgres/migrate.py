@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import psycopg
 from psycopg import sql
+from psycopg.errors import InsufficientPrivilege
 
 from domain.errors import Misconfigured, StoreUnavailable, Transient
 from infrastructure.failpoints import reach
@@ -116,7 +117,7 @@ def up(
 
 
 def wait(dsn: str, *, timeout_s: float, folder: Traversable | None = None) -> None:
-    """Return once nothing is pending, also through a start of the database; refuse after the time-out."""
+    """Return once nothing is pending, also through a start of the database and before the login has its rights; refuse after the time-out."""
     deadline = time.monotonic() + timeout_s
     while True:
         try:
@@ -124,6 +125,8 @@ def wait(dsn: str, *, timeout_s: float, folder: Traversable | None = None) -> No
             reason = f"{', '.join(pending)} not applied yet: run `orderwright migrate up`"
         except Transient as error:
             pending, reason = [""], str(error)
+        except InsufficientPrivilege:
+            pending, reason = [""], "this login may see nothing yet: run `orderwright migrate grants`"
         if not pending:
             return
         if time.monotonic() > deadline:

@@ -34,16 +34,18 @@ def kustomization(folder: Path) -> Document:
 def base() -> list[Document]:
     """The base as it is applied."""
     settings = kustomization(BASE)
-    (patch,) = documents(BASE / settings["patches"][0]["path"])
+    patches = [document for patch in settings["patches"] for document in documents(BASE / patch["path"])]
     (labels,) = [entry["pairs"] for entry in settings["labels"]]
     found = [document for name in settings["resources"] for document in documents(BASE / name)]
-    return [_labelled(_patched(document, patch), labels) for document in found]
+    return [_labelled(_patched(document, patches), labels) for document in found]
 
 
-def _patched(document: Document, patch: Document) -> Document:
-    if document["kind"] != "Deployment":
-        return document
-    return {**merge(document, patch), "metadata": document["metadata"]}
+def _patched(document: Document, patches: list[Document]) -> Document:
+    """By each patch that names it, or all of its kind."""
+    for patch in patches:
+        if document["kind"] == patch["kind"] and patch["metadata"]["name"] in {"any", document["metadata"]["name"]}:
+            document = {**merge(document, patch), "metadata": document["metadata"]}
+    return document
 
 
 def _labelled(document: Document, labels: dict[str, str]) -> Document:

@@ -116,6 +116,18 @@ def test_secrets_are_files_and_never_in_the_manifests() -> None:
     assert all(path.startswith("/run/secrets/orderwright/") for path in mounted)
 
 
+def test_only_the_setup_logs_in_as_the_owner_and_a_projector_as_itself() -> None:
+    found = {name_of(document): secret_of(document) for document in WITH_PODS}
+    writers = {f"Deployment-orderwright-{role}": "orderwright-writer" for role in ROLES - {"projector"}}
+    setup = dict.fromkeys(("Job-orderwright-migrate", "Job-orderwright-broker"), "orderwright-setup")
+    assert found == writers | setup | {"Deployment-orderwright-projector": "orderwright-projector"}
+
+
+def secret_of(document: dict[str, Any]) -> str:
+    (found,) = [volume["secret"] for volume in document["spec"]["template"]["spec"]["volumes"] if "secret" in volume]
+    return str(found["secretName"])
+
+
 def test_the_scaler_asks_a_function_that_exists_about_a_deployment_that_exists(empty_database: str) -> None:
     from infrastructure.postgres import migrate
 
@@ -150,4 +162,5 @@ def test_kustomize_itself_makes_the_same_of_the_base() -> None:
         theirs, ours = (one["spec"]["template"]["spec"] for one in (made[name_of(document)], document))
         assert theirs["containers"] == ours["containers"]
         assert theirs["initContainers"] == ours["initContainers"]
+        assert {one["name"]: one for one in theirs["volumes"]} == {one["name"]: one for one in ours["volumes"]}
         assert theirs["terminationGracePeriodSeconds"] == ours["terminationGracePeriodSeconds"]

@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from domain.errors import Misconfigured
-from infrastructure.postgres import grants
+from infrastructure.postgres import grants, migrate
 from tests.e2e.program import Program, order_file
 from tests.servers.simulator import Simulator, await_that
 
@@ -191,3 +191,13 @@ def test_the_statements_can_be_read_before_anything_is_done(tmp_path: Path, data
     assert shown.code == 0
     assert 'GRANT SELECT, INSERT ON TABLE "public"."events" TO "somebody";' in shown.out
     assert program.call("migrate", "grants").code == 2
+
+
+def test_a_login_without_rights_waits_for_its_grants(logins: Logins, database: str) -> None:
+    writer = str(conninfo_to_dict(logins["writer"])["user"])
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}").format(sql.Identifier(writer)))
+    with pytest.raises(Misconfigured, match="may see nothing yet: run `orderwright migrate grants`"):
+        migrate.wait(logins["writer"], timeout_s=0)
+    grants.grant(database, {"writer": writer})
+    migrate.wait(logins["writer"], timeout_s=0)
