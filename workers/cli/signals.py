@@ -2,15 +2,17 @@
 
 A Python signal handler runs in the main thread between two instructions, where taking a lock may wait for ever for the very code it
 interrupts. So the handlers do nothing; the interpreter writes the signal's number to a socket, and a thread that reads it acts.
+
+That thread does nothing that could wait: the role is asked to stop, and the log is written, by another one. So the second signal is heard
+even if nobody reads the log.
 """
 
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -40,12 +42,13 @@ class Stopper:
             callback()
 
     def stop(self) -> None:
-        """Ask."""
+        """Ask. An error in one callback keeps no other from being called."""
         with self._lock:
             self._stopped.set()
             callbacks = list(self._callbacks)
-        for callback in callbacks:
-            callback()
+        with ExitStack() as stack:
+            for callback in reversed(callbacks):
+                stack.callback(callback)
 
 
 @contextmanager
@@ -54,8 +57,8 @@ def stopping() -> Iterator[Stopper]:
     stopper = Stopper()
     reader, writer = socket.socketpair()
     writer.setblocking(False)
-    old_handlers = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}
     old_wakeup = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    old_handlers = {number: signal.signal(number, lambda *_: None) for number in STOP_SIGNALS}  # now none is lost
     threading.Thread(target=_watch, args=(reader, stopper), name="signals", daemon=True).start()
     try:
         yield stopper
@@ -72,20 +75,21 @@ def stop_with_parent() -> None:
 
 
 def _watch(reader: socket.socket, stopper: Stopper) -> None:
+    asked = False
     with reader:
         while numbers := reader.recv(16):
-            for number in numbers:
-                if number not in STOP_SIGNALS:
-                    continue
-                if stopper.is_set():
-                    sys.stderr.flush()
+            for number in filter(STOP_SIGNALS.__contains__, numbers):
+                if asked:
                     os._exit(128 + number)
-                import structlog
+                asked = True
+                threading.Thread(target=_stop, args=(stopper, number), name="stopping", daemon=True).start()
 
-                structlog.get_logger().info(
-                    "stopping; a second signal ends at once", signal=signal.Signals(number).name
-                )
-                stopper.stop()
+
+def _stop(stopper: Stopper, number: int) -> None:
+    stopper.stop()
+    import structlog
+
+    structlog.get_logger().info("stopping; a second signal ends at once", signal=signal.Signals(number).name)
 
 
 def _await_parent() -> None:
