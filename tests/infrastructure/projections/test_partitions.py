@@ -116,6 +116,28 @@ def test_partitions_that_were_left_behind_come_to_where_the_others_are(database:
     assert verify(database) == []
 
 
+def test_a_rebuild_takes_no_partition_back(database: str) -> None:
+    partition(database, 3, ["order_timeline"])
+    history = company(71, 300).appended
+    store_events(database, history[:200])
+    catch_up(database)
+    with PostgresRebuild(database, ["order_timeline"], page=10_000) as work:
+        while len(set(work.fill())) > 1:
+            pass
+        store_events(database, history[200:])
+        table, holder, held = holding(database, "order_timeline/1")
+        projector = PostgresProjector(database, ["order_timeline"])
+        while projector.advance(held).more:
+            pass
+        projector.close()
+        table.leave(holder)
+        furthest = status(database)[1].head
+        assert [one.position for one in work.switch()] == [furthest]
+    positions = execute(database, "SELECT position FROM checkpoints WHERE partition >= 0 AND model = 'order_timeline'")
+    assert positions == [(furthest,)] * 3
+    assert verify(database) == []
+
+
 class Witness(OrderTimelines):
     """Writes down what it is given, in that order; writes nothing else."""
 
