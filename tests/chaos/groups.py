@@ -9,6 +9,7 @@ from random import Random
 
 from tests.chaos.matrix import NotHere
 from tests.chaos.shop import NO_PERSON_NEEDED, ROLES, Plan, Shop, open_shop
+from tests.faults import power
 from tests.faults.clocks import ServerClock, why_no_server_clock
 from tests.faults.disk import small_disk, why_not
 from tests.servers.etcd import EtcdCluster, find_etcd
@@ -16,6 +17,7 @@ from tests.servers.rabbitmq import RabbitNode, find_server_script
 
 LEASE_S = 3.0
 DISK_MB = 200
+SMALL = {"max_wal_size": "48MB", "min_wal_size": "32MB", "shared_buffers": "16MB"}
 QUIET = {**NO_PERSON_NEEDED, "faults": {}, "latency": {"fixed_ms": 5, "jitter_ms": 10}}
 FAST = {
     "ORDERWRIGHT_LEASE_S": str(LEASE_S),
@@ -39,6 +41,7 @@ class Installation:
     node: RabbitNode | None = None
     clock: ServerClock | None = None
     etcd: EtcdCluster | None = None
+    disk: power.Disk | None = None
 
 
 Open = Callable[[Path, Random], AbstractContextManager[Installation]]
@@ -74,11 +77,24 @@ def _on_rabbitmq(folder: Path, chance: Random) -> Iterator[Installation]:
 def _on_a_small_disk(folder: Path, chance: Random) -> Iterator[Installation]:
     if reason := why_not():
         raise NotHere(reason)
-    small = {"max_wal_size": "48MB", "min_wal_size": "32MB", "shared_buffers": "16MB"}
     plan = Plan(settings=FAST, behaviour=QUIET)
-    with small_disk(folder / "postgres", DISK_MB), open_shop(folder, chance, plan, small) as shop:
+    with small_disk(folder / "postgres", DISK_MB), open_shop(folder, chance, plan, SMALL) as shop:
         shop.stock_up(orders=3000, rare=6000)
         yield Installation(shop=shop)
+
+
+@contextmanager
+def _on_a_disk_with_a_plug(folder: Path, chance: Random) -> Iterator[Installation]:
+    if reason := power.why_not():
+        raise NotHere(reason)
+    plan = Plan(settings=FAST, behaviour=QUIET)
+    with (
+        power.disk(folder / "disk.image", folder / "postgres", 3 * DISK_MB) as disk,
+        open_shop(folder, chance, plan, SMALL) as shop,
+    ):
+        shop.stock_up(orders=3000, rare=6000)
+        disk.synchronize()
+        yield Installation(shop=shop, disk=disk)
 
 
 @contextmanager
@@ -119,6 +135,7 @@ GROUPS: dict[str, Open] = {
     "doors": _on_pgmq(Plan(settings=FAST, behaviour=QUIET, roles=[*ROLES, "intake", "keeper"])),
     "capacity": _on_pgmq(Plan(settings=FAST, behaviour=QUIET)),
     "disk": _on_a_small_disk,
+    "power": _on_a_disk_with_a_plug,
     "clock": _by_a_wrong_clock,
     "coordination": _by_etcd,
 }

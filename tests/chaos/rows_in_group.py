@@ -78,7 +78,8 @@ def _run(installation: Installation, row: Row, seed: int, supervisor: Supervisor
     shop, started = installation.shop, monotonic()
     pulse = Pulse(shop.dsn)
     run = Run(shop, row, seed, supervisor)
-    run.node, run.clock, run.etcd = installation.node, installation.clock, installation.etcd
+    run.node, run.clock = installation.node, installation.clock
+    run.etcd, run.disk = installation.etcd, installation.disk
     outcome = Outcome(row=row)
     try:
         assert row.inject is not None

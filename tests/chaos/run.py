@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.clocks import ServerClock
+    from tests.faults.power import Disk
     from tests.servers.etcd import EtcdCluster
     from tests.servers.rabbitmq import RabbitNode
 
@@ -38,6 +39,7 @@ class Run:
         self.node: RabbitNode | None = None
         self.clock: ServerClock | None = None
         self.etcd: EtcdCluster | None = None
+        self.disk: Disk | None = None
         self.injected = 0
         self.notes: list[str] = []
         self.orders: list[Order] = []

@@ -9,7 +9,7 @@ with cluster.idle_writer("postgres"): ...
 
 import random
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,13 @@ class Cluster:
         pid = self.pid
         signals.kill(pid)
         _await_end(pid)
+
+    @staticmethod
+    def kill_all(processes: Sequence[int]) -> None:
+        """Signal 9 to what `processes` gave, the postmaster first, and to what it began since then."""
+        later = signals.children_of(processes[0])
+        for pid in dict.fromkeys([*processes, *later]):
+            signals.kill(pid)
 
     def close(self) -> None:
         signals.thaw(self.processes())

@@ -78,6 +78,22 @@ def full_disk(run: Run) -> None:
     run.await_closed(0.9)
 
 
+@row("F97", "power loss: what was not synchronized is gone from the disk", group="power", level="R", outage_s=60)
+def power_loss(run: Run) -> None:
+    disk, cluster = run.disk, run.shop.cluster
+    assert disk is not None
+    with run.load(90, seconds=4):
+        for placed in (5, 30):
+            run.await_begun(placed)
+            processes = cluster.processes()
+            disk.lose_power()
+            cluster.kill_all(processes)
+            disk.restore_power()
+            run.struck()
+            cluster.start()
+    run.await_closed(0.9)
+
+
 @row("F82", "the clocks of workers and relay jump by hours, within their leases", group="workers", level="N")
 def clocks_jump(run: Run) -> None:
     names = ("worker-1", "worker-2", "relay")

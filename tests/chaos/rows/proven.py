@@ -71,6 +71,12 @@ proven(
     level="R",
 )
 proven(
+    "F38",
+    "a backup older than the broker's content",
+    "tests/scale/test_backup.py::test_a_backup_of_a_running_system_is_whole_and_goes_on_where_it_ended",
+    level="R",
+)
+proven(
     "F86",
     "a pooler in transaction mode in between",
     f"{POOLER}::test_a_pooler_is_noticed_and_said_once",
@@ -94,6 +100,4 @@ proven(
 )
 
 untested("F36", "old and new version together", "there is no older release", level="R")
-untested("F38", "a backup older than the broker's content", "comes with backup and restore", level="R")
 untested("F76", "webhooks out of order", "there are no webhooks: the carrier is asked", level="C")
-untested("F97", "power loss", "needs a block device that forgets", level="R")
