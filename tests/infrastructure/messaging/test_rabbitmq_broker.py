@@ -11,13 +11,17 @@ from kombu import Connection
 from domain.errors import BrokerUnavailable
 from domain.messaging import Inbound, Outbound
 from infrastructure.embedded.waiting import wait_until
+from infrastructure.messaging.amqp_wire import AmqpWire
 from infrastructure.messaging.broker import Broker, connect
 from infrastructure.messaging.hardening import anything
+from infrastructure.messaging.publisher import KombuPublisher
 from infrastructure.messaging.settings import BrokerSettings
 from tests.contracts.broker import BrokerContract
 from tests.contracts.inbox import PATIENCE_S, Inbox, receiving, send_raw
 from tests.contracts.killers import KillersContract
 from tests.servers.choice import Node
+
+FULL = {"x-max-length": 0, "x-overflow": "reject-publish"}
 
 
 def settings_for(url: str) -> BrokerSettings:
@@ -32,6 +36,16 @@ def frozen(node: Node) -> Iterator[None]:
         yield
     finally:
         node.thaw()
+
+
+class StuckWire(AmqpWire):
+    """Its first channel is refused for ever, as by a queue whose leader died at the wrong moment: it leads to a queue that is full."""
+
+    def put(self, message: Outbound) -> None:
+        if self.channel.channel_id == 1:
+            full = self.channel.queue_declare("", exclusive=True, arguments=FULL).queue
+            message = replace(message, queue=full)
+        super().put(message)
 
 
 class TestKillers(KillersContract):
@@ -89,6 +103,11 @@ class TestRabbitMQBroker(BrokerContract):
             assert "refused" in heard[0]
             self.delete_queue(broker, queue)
             publisher.publish([Outbound(queue=queue, body=b"{}")])
+
+    def test_a_channel_that_is_refused_once_is_used_no_more(self, broker: Broker, queue: str) -> None:
+        with KombuPublisher(lambda: StuckWire(broker.settings, consuming=False)) as publisher:
+            publisher.publish([Outbound(queue=queue, body=b"1"), Outbound(queue=queue, body=b"2")])
+            assert wait_until(lambda: publisher.depth(queue) == 2, timeout_s=PATIENCE_S)
 
     def test_a_queue_that_an_operator_declared_differently_is_used_as_it_is(self, broker: Broker, queue: str) -> None:
         inbox = Inbox()
