@@ -12,6 +12,8 @@ from domain.errors import Misconfigured
 
 LARGEST = 65_536
 
+_latest: dict[Path, "FileText"] = {}
+
 
 class FileText(str):
     """What a file said; it knows which file."""
@@ -38,10 +40,11 @@ class FileText(str):
 
 
 def current(text: str) -> str:
-    """What the file says now; the text itself if it is from no file, or if the file says nothing fit."""
+    """What the file says now, or said last if it says nothing fit; the text itself if it is from no file."""
     if not isinstance(text, FileText):
         return text
     try:
-        return FileText.read(text.path)
+        now = _latest[text.path] = FileText.read(text.path)
     except Misconfigured:
-        return text
+        return _latest.get(text.path, text)
+    return now

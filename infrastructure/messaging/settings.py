@@ -13,6 +13,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from domain.errors import Misconfigured
 from domain.messaging import QUEUE_NAME
+from infrastructure.secret_files import current
 
 type_of_scheme: dict[str, Literal["amqp", "memory", "pgmq"]] = {
     "amqp": "amqp",
@@ -28,7 +29,7 @@ class BrokerSettings:
 
     A message that was given out `give_up_after` times and never settled is refused; RabbitMQ's own limit (`delivery_limit`) is far above it, because
     it would count the neighbours of a message that kills its consumer as well.
-    `url` may name several nodes of one RabbitMQ cluster, with `;` between them.
+    `url` may name several nodes of one RabbitMQ cluster, with `;` between them; one from a file is read again before every connection.
     `dsn` is the libpq DSN or URL of the database that holds the queues; only `pgmq://` without a host of its own needs it.
     """
 
@@ -64,11 +65,17 @@ class BrokerSettings:
             ) from None
 
     @property
+    def current_url(self) -> str:
+        """As its file says it now, if it came from one. What is no URL of the same kind is no news: another broker takes a restart."""
+        now = current(self.url)
+        return now if _is_alike(now, self.url) else self.url
+
+    @property
     def nodes(self) -> tuple[str, ...]:
         """The URL of every node."""
         if self.kind != "amqp":
             return (self.url,)
-        return tuple(node for part in self.url.split(";") if (node := part.strip()))
+        return tuple(node for part in self.current_url.split(";") if (node := part.strip()))
 
     @property
     def exposed(self) -> tuple[str, ...]:
@@ -90,15 +97,11 @@ class BrokerSettings:
     @property
     def postgres_dsn(self) -> str:
         """The database behind `pgmq://`: the URL's own if it names one, else the given DSN."""
-        dsn = self.dsn if self.needs_dsn else "postgresql" + self.url[len("pgmq") :]
+        dsn = self.dsn if self.needs_dsn else _as_libpq(self.current_url)
         if not dsn:
             raise Misconfigured("pgmq:// needs the database's DSN: set it, or write pgmq://user:password@host/database")
-        try:
-            conninfo_to_dict(dsn)
-        except ProgrammingError:  # libpq's own message may repeat the password
-            raise Misconfigured(
-                "the database's DSN cannot be read: write key=value pairs or a postgresql:// URL"
-            ) from None
+        if not _is_readable(dsn):  # libpq's own message may repeat the password
+            raise Misconfigured("the database's DSN cannot be read: write key=value pairs or a postgresql:// URL")
         return dsn
 
 
@@ -118,6 +121,23 @@ def check_nodes(settings: BrokerSettings) -> None:
     for name, path in given.items():
         if not path.is_file():
             raise Misconfigured(f"{name}: there is no file {path}")
+
+
+def _is_alike(now: str, before: str) -> bool:
+    scheme = before.partition("://")[0]
+    return now.startswith(f"{scheme}://") and (scheme != "pgmq" or _is_readable(_as_libpq(now)))
+
+
+def _as_libpq(url: str) -> str:
+    return "postgresql" + url[len("pgmq") :]
+
+
+def _is_readable(dsn: str) -> bool:
+    try:
+        conninfo_to_dict(dsn)
+    except ProgrammingError:
+        return False
+    return True
 
 
 def _is_loopback(host: str) -> bool:

@@ -65,6 +65,14 @@ def test_a_file_that_is_just_being_replaced_says_nothing_new(secret: Path) -> No
     assert current(dsn) == "postgresql://u:hunter2@h/d"
 
 
+def test_a_changed_file_that_vanishes_leaves_what_it_said_last(secret: Path) -> None:
+    dsn = FileText.read(secret)
+    secret.write_text("postgresql://u:fresh@h/d")
+    assert current(dsn) == "postgresql://u:fresh@h/d"
+    secret.unlink()
+    assert current(dsn) == "postgresql://u:fresh@h/d"
+
+
 @pytest.mark.parametrize("content", [b"", b"a\nb", b"\x00x", b"\xff\xfe", b"x" * 70_000])
 def test_an_unfit_file_is_refused_without_repeating_it(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "odd"
