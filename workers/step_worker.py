@@ -63,7 +63,7 @@ class StepWorker:
             threads=settings.threads,
             breakers=breakers,
             limit_s=settings.call_limit.total_seconds(),
-            fail=self._fail,
+            fail=self.fail,
             lease=self.holding.in_force,
         )
         tools = Tools(
@@ -127,7 +127,7 @@ class StepWorker:
             try:
                 work()
             except BaseException as error:  # noqa: BLE001 - raised again where `run` was called
-                self._fail(error)
+                self.fail(error)
 
         thread = threading.Thread(target=run, name=name, daemon=True)
         thread.start()
@@ -138,7 +138,8 @@ class StepWorker:
             if not self._over.done():
                 self._over.set_result(drained)
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """End the worker: a thread of its own, or one that works for it, has ended."""
         log.error("a thread of the worker has ended", thread=threading.current_thread().name, exc_info=error)
         with self._ending:
             if not self._over.done():

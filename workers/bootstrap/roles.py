@@ -11,6 +11,7 @@ from infrastructure.live_settings import Effective
 from infrastructure.messaging.dead import DeadLetterSender
 from infrastructure.messaging.hardening import anything
 from infrastructure.messaging.wakeups import queue_of
+from workers.announce import Announcing
 from workers.bootstrap.breaking import Breaking
 from workers.bootstrap.queues import DEAD_QUEUE, INTAKE_QUEUE
 from workers.bootstrap.schema import Projections
@@ -71,9 +72,10 @@ class Roles(Breaking):
         shared = self.breakers("worker")
         rationing = Rationing(shared, self.call_rates())
         breakers = Pausing(rationing, settings.steps, queue_of)
-        worker = StepWorker(self.store(), world or self.world(), self.announce(), settings, breakers=breakers)
+        announcing = Announcing(self.announce())
+        worker = StepWorker(self.store(), world or self.world(), announcing, settings, breakers=breakers)
         queues = [queue_of(step) for step in sorted(settings.steps)]
-        role = WorkerRole(worker, self.broker(), queues, self.letters().unknown_orders)
+        role = WorkerRole(worker, announcing, self.broker(), queues, self.letters().unknown_orders)
         breakers.consumer = role.consumer
 
         def adopt(now: Effective) -> None:

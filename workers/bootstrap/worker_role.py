@@ -9,6 +9,7 @@ from domain.work import Step
 from infrastructure.messaging.broker import Broker
 from infrastructure.messaging.dead import DeadLetterSender
 from infrastructure.messaging.frames import decode_frame
+from workers.announce import Announcing
 from workers.bootstrap.queues import DEAD_QUEUE
 from workers.mailbox import WakeUp
 from workers.step_worker import StepWorker
@@ -18,8 +19,16 @@ from workers.strangers import FindUnknown, Strangers
 class WorkerRole:
     """A step worker and the consumer that fills its mailbox; `run` returns whether it drained in time."""
 
-    def __init__(self, worker: StepWorker, broker: Broker, queues: list[str], find_unknown: FindUnknown) -> None:
+    def __init__(
+        self,
+        worker: StepWorker,
+        announcing: Announcing,
+        broker: Broker,
+        queues: list[str],
+        find_unknown: FindUnknown,
+    ) -> None:
         self.worker = worker
+        self._announcing = announcing
         self._dead = broker.publisher()
         bury = DeadLetterSender(publisher=self._dead, queue=DEAD_QUEUE)
         self.consumer = broker.consumer(queues, on_unreadable=bury, prefetch=20)
@@ -29,12 +38,14 @@ class WorkerRole:
         """Work until `stop`; frames are taken no more when the worker drains."""
         collect_garbage_seldom()
         self._strangers.start()
+        self._announcing.start(self.worker.fail)
         self.consumer.start(self._on_message)
         try:
             return self.worker.run()
         finally:
             self.consumer.stop(3.0)
             self._strangers.stop(3.0)
+            self._announcing.stop(3.0)
             self._dead.close()
 
     def stop(self) -> None:
