@@ -24,6 +24,7 @@ from infrastructure.postgres.database import Connection, connect, is_pooled, tra
 from infrastructure.postgres.queries import load
 
 LOOK_S = 0.5
+PORT = "5432"
 _CALL_S = 5.0
 _NAME = "orderwright settings"
 _SQL = load("settings")
@@ -142,9 +143,19 @@ class PostgresSettings:
 
 
 def place(dsn: str) -> str:
-    """Which database a DSN leads to, without user and password."""
-    parts = conninfo_to_dict(dsn)
-    return ":".join(str(parts.get(name, "")) for name in ("host", "hostaddr", "port", "dbname"))
+    """Which database a DSN leads to: neither who logs in, nor how, nor in which order its servers are named, makes it another."""
+    parts = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+    names, addresses = (parts.get(name, "").split(",") for name in ("host", "hostaddr"))
+    ports = parts.get("port", "").split(",")
+    count = max(len(names), len(addresses))
+    servers = zip(*(_each(some, count) for some in (names, addresses, ports)), strict=True)
+    told = sorted(f"{name or address}:{port or PORT}" for name, address, port in servers)
+    return f"{','.join(told)}/{parts.get('dbname') or parts.get('user', '')}"
+
+
+def _each(some: Sequence[str], count: int) -> Sequence[str]:
+    """One for each server; a single one is for all."""
+    return some if len(some) == count else [some[0]] * count
 
 
 def _newest(connection: Connection) -> Revision:

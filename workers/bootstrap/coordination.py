@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from infrastructure.etcd.client import Etcd
+    from infrastructure.etcd.settings_store import EtcdSettings
 
 
 def lease_table(settings: Settings, direct: str, opened: "ExitStack") -> LeaseTable:
@@ -30,9 +31,23 @@ def settings_store(settings: Settings, direct: str) -> SettingsStore:
     """Where the settings are that change while the program runs; whoever asks for it closes it."""
     if settings.coordination_url is None:
         return PostgresSettings(direct)
+    return etcd_settings(settings)
+
+
+def etcd_settings(settings: Settings) -> "EtcdSettings":
+    """The settings in etcd; whoever asks for them closes them."""
+    client = etcd(settings)
     from infrastructure.etcd.settings_store import EtcdSettings
 
-    return EtcdSettings(etcd(settings))
+    return EtcdSettings(client)
+
+
+def etcd_place(settings: Settings) -> str:
+    """Which keys of which members are meant, whatever the order of the members and with TLS or without."""
+    from infrastructure.etcd.address import read_url
+
+    endpoints, _ = read_url(settings.coordination_url or "")
+    return f"{','.join(sorted(map(str, endpoints)))}/{settings.etcd_prefix}"
 
 
 def etcd(settings: Settings) -> "Etcd":

@@ -1,6 +1,7 @@
 """The settings of this installation that change while it runs: where they are, and following them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import closing
 from functools import partial
 from hashlib import sha256
 from uuid import uuid4
@@ -9,9 +10,9 @@ from domain.configuration import Revision, SettingsStore
 from domain.errors import CommandRefused
 from infrastructure.kept_settings import KeptSettings
 from infrastructure.live_settings import Effective, accepted, effective
-from infrastructure.postgres.settings_store import place
+from infrastructure.postgres.settings_store import PostgresSettings, place
 from workers.announce import Announce
-from workers.bootstrap.coordination import settings_store
+from workers.bootstrap.coordination import etcd_place, etcd_settings, settings_store
 from workers.bootstrap.foundation import Foundation
 from workers.live import Live
 from workers.live_changes import LiveChanges
@@ -43,18 +44,20 @@ class Living(Foundation):
 
     def restore_settings(self, *, who: str, why: str) -> Revision:
         """Put in force again what this host has kept and a cluster of etcd has lost. Raises `CommandRefused`."""
-        restore: Callable[..., Revision] | None = getattr(self.settings_store(), "restore", None)
-        if restore is None:
+        if self.settings.coordination_url is None:
             raise CommandRefused("PostgreSQL notices by itself that it was set back, and goes on beyond what was seen")
         kept = self.kept_settings().load()
         if kept is None:
             raise CommandRefused("no settings are kept on this host (data_dir)")
-        return restore(kept, who=who, why=why, request=uuid4().hex)
+        with closing(etcd_settings(self.settings)) as store:
+            return store.restore(kept, who=who, why=why, request=uuid4().hex)
 
     def settings_followers(self) -> Mapping[int, int]:
-        """How many processes know which version, as far as the store tells."""
-        followers: Callable[[], Mapping[int, int]] | None = getattr(self.settings_store(), "followers", None)
-        return followers() if followers else {}
+        """How many processes know which version; etcd sees only watches, so there nobody can tell."""
+        if self.settings.coordination_url is not None:
+            return {}
+        with closing(PostgresSettings(self.direct())) as store:
+            return store.followers()
 
     def effective(self, revision: Revision) -> Effective:
         """What a revision comes to in this process. Raises `CommandRefused`."""
@@ -66,8 +69,9 @@ class Living(Foundation):
         return KeptSettings(self.settings.data_dir / f"settings-{name}.json")
 
     def _store_name(self) -> str:
+        """The same however the way there is written: it must be found again after a password or TLS has changed."""
         if self.settings.coordination_url is not None:
-            return f"{self.settings.coordination_url}/{self.settings.etcd_prefix}"
+            return etcd_place(self.settings)
         if self.settings.database_url is None:
             return "embedded"
         return place(self.direct())
