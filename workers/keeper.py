@@ -47,11 +47,13 @@ class Keeper:
         tidy: Callable[[], int] = lambda: 0,
         *,
         tidy_every_s: float = TIDY_EVERY_S,
+        doubt: Callable[[Inbound], str | None] = lambda _letter: None,
     ) -> None:
         self._consumer = consumer
         self._store = keep
         self._tidy = tidy
         self._tidy_every_s = tidy_every_s
+        self._doubt = doubt
         self._stop = threading.Event()
         self.kept = 0
         self.pulse: Pulse = Silent()
@@ -81,7 +83,7 @@ class Keeper:
             log.warning("the broker was not tidied", reason=error.reason)
 
     def _keep(self, inbound: Inbound) -> None:
-        message = message_of(inbound)
+        message = self._doubted(inbound, message_of(inbound))
         reach("before_bury")
         try:
             letter = self._stored(message)
@@ -96,6 +98,13 @@ class Keeper:
         inbound.settle()
         self.kept += 1
         log.warning("dead letter kept", letter=letter, queue=message.origin, size=message.size, reason=message.reason)
+
+    def _doubted(self, inbound: Inbound, message: Message) -> Message:
+        """Anybody who may send to the queue can write any reason."""
+        why = self._doubt(inbound)
+        return (
+            message if why is None else replace(message, reason=f"signature invalid ({why}); it says: {message.reason}")
+        )
 
     def _stored(self, message: Message) -> int:
         try:

@@ -54,6 +54,10 @@ class Broker:
         keyring = self.keyring
         return readable if keyring is None else lambda inbound: readable(inbound) or keyring.trouble(inbound)
 
+    def doubt(self, letter: Inbound) -> str | None:
+        """Why a dead letter may be forged; None if it is not, or if we have no keys."""
+        return None if self.keyring is None else self.keyring.doubt(letter)
+
     def declare(self, queues: Sequence[str]) -> None:
         """Create the queues that are missing, the dead-letter queue included."""
         with self.publisher() as publisher:

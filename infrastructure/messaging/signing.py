@@ -67,6 +67,11 @@ class Keyring:
             return f"wrongly signed with the key {ascii(name)[:40]}"
         return None
 
+    def doubt(self, letter: Inbound) -> str | None:
+        """Why what a dead letter says is not to be trusted. One that the broker has moved is signed for the queue where it was first."""
+        first = letter.headers.get("x-first-death-queue")
+        return self.trouble(replace(letter, queue=first) if isinstance(first, str) else letter)
+
     def _current(self) -> Mapping[str, bytes]:
         with self._lock:
             if monotonic() >= self._look_at:

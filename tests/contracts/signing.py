@@ -129,6 +129,21 @@ class SigningContract:
         assert kept.messages[0].headers["ow-reason"] == "not signed"
         assert kept.messages[0].body == b'{"forged":1}'
 
+    def test_a_forged_dead_letter_is_told_from_ours_and_from_one_that_the_broker_moved(
+        self, broker: Broker, keyed: Broker, queue: str
+    ) -> None:
+        kept = Inbox()
+        assert keyed.keyring is not None
+        moved = keyed.keyring.signed(Outbound(queue=f"{queue}_x", body=b"moved"))
+        moved = replace(moved, queue=queue, headers={**moved.headers, "x-first-death-queue": f"{queue}_x"})
+        with receiving(broker, queue, kept):
+            keyed_publish(keyed, [Outbound(queue=queue, body=b"ours")])
+            keyed_publish(broker, [moved, Outbound(queue=queue, body=b"forged")])
+            assert kept.has(3)
+        doubts = {letter.body: keyed.doubt(letter) for letter in kept.messages}
+        assert doubts == {b"ours": None, b"moved": None, b"forged": "not signed"}
+        assert {broker.doubt(letter) for letter in kept.messages} == {None}
+
     def test_without_keys_signatures_are_nobodys_business(self, broker: Broker, keyed: Broker, queue: str) -> None:
         inbox = Inbox()
         with receiving(broker, queue, inbox):

@@ -66,6 +66,21 @@ def test_a_refused_message_is_kept_with_its_reason_and_origin(broker: Broker, gr
     assert (letter.size, letter.sha256) == (8, hashlib.sha256(b"\x80\x04pickle").hexdigest())
 
 
+def test_a_letter_that_may_be_forged_says_so_before_it_says_anything_else(broker: Broker) -> None:
+    grave = Grave()
+    broker.declare([DEAD])
+    consumer = broker.consumer([DEAD], on_unreadable=leave, check=lambda _: None)
+    keeper = Keeper(consumer, grave, doubt=lambda _letter: "not signed")
+    thread = threading.Thread(target=keeper.run)
+    thread.start()
+    with broker.publisher() as publisher:
+        publisher.publish([Outbound(queue=DEAD, body=b"x", headers={"ow-reason": "all is well"})])
+    await_that(lambda: bool(grave.letters))
+    keeper.stop()
+    thread.join(10)
+    assert grave.letters[0].reason == "signature invalid (not signed); it says: all is well"
+
+
 def test_a_letter_stays_at_the_broker_while_the_database_is_away(broker: Broker, grave: Grave) -> None:
     grave.failures = [StoreUnavailable("away")]
     with broker.publisher() as publisher:

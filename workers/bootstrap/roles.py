@@ -126,7 +126,7 @@ class Roles(Breaking):
         consumer = broker.consumer([DEAD_QUEUE], on_unreadable=leave, check=anything)
         publisher = broker.publisher()
         self.opened.callback(publisher.close)
-        role = Keeper(consumer, self.letters().keep, publisher.tidy)
+        role = Keeper(consumer, self.letters().keep, publisher.tidy, doubt=broker.doubt)
         role.pulse = self.pulse("keeper")
         return role
 
