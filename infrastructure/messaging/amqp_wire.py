@@ -104,6 +104,7 @@ class AmqpWire(Wire):
             "socket_settings": {socket.TCP_USER_TIMEOUT: 15_000} if hasattr(socket, "TCP_USER_TIMEOUT") else {},
             "frame_handler": tolerant_frames,
             "on_blocked": self._on_blocked,
+            "on_unblocked": self._on_unblocked,
             "client_properties": {"product": "orderwright"},
         }
 
@@ -132,6 +133,9 @@ class AmqpWire(Wire):
 
     def _on_blocked(self, _reason: str) -> None:
         self._blocked = True
+
+    def _on_unblocked(self) -> None:
+        self._blocked = False
 
     # --- queues -------------------------------------------------------------------------------------------------------------------
 
