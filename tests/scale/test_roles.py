@@ -178,6 +178,10 @@ def test_orders_go_all_the_way_while_each_process_has_its_own_login(
     assert not [one.err for one in ended if "permission denied" in one.err or "InsufficientPrivilege" in one.err]
     assert reader.call("orders", "show", "A-1").code == 0
     assert "permission denied" not in reader.call("doctor").err
+    for program in (writer, reader):
+        assert "rows differ" not in program.call("doctor", "--verify-all").out, (
+            "it is folded beside the tables, not into them"
+        )
 
 
 def _closed(reader: Program) -> int:

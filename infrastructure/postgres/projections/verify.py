@@ -19,6 +19,8 @@ from infrastructure.postgres.projections.session import connect_alone, garbage_c
 from infrastructure.postgres.queries import load
 
 _SQL = load("projections")
+# The fold writes to tables by their names; a login with rights of its own may have a path on which the real ones come first.
+_ASIDE_FIRST = "SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), false)"
 _COMPARE = """
     (SELECT 'stored', to_jsonb(a.*) FROM (TABLE {live} EXCEPT ALL TABLE {fold}) AS a LIMIT {limit})
     UNION ALL
@@ -46,6 +48,7 @@ def verify(
     """At most `limit` differences a table and side; none is what should be."""
     found: list[Difference] = []
     with connect_alone(dsn, application="orderwright verify") as connection, translated():
+        connection.execute(_ASIDE_FIRST)
         for model in read_models(names):
             fold = Aside(connection, model, schema=TEMPORARY)
             fold.create()
