@@ -71,6 +71,17 @@ proven(
     level="R",
 )
 proven(
+    "F36",
+    "old and new version together: what a newer one writes is read, or left alone with a word",
+    f"{CODEC}::test_a_field_that_a_newer_program_added_is_ignored",
+    f"{CODEC}::test_every_event_type_has_a_stored_example_that_still_loads",
+    f"{PROJECTOR}::test_an_unknown_event_stops_the_projections_that_read_it_and_no_other",
+    "tests/infrastructure/messaging/test_frames.py::test_what_is_almost_a_frame_is_refused_without_repeating_it",
+    "tests/workers/test_live.py::test_what_this_version_does_not_understand_is_refused_and_the_last_good_one_stays",
+    f"{MIGRATE}::test_a_newer_database_is_refused",
+    level="R",
+)
+proven(
     "F38",
     "a backup older than the broker's content",
     "tests/scale/test_backup.py::test_a_backup_of_a_running_system_is_whole_and_goes_on_where_it_ended",
@@ -99,5 +110,4 @@ proven(
     "F99", "two starts at once in one data folder", f"{LIFE}::test_two_starts_at_once_give_one_server_with_one_owner"
 )
 
-untested("F36", "old and new version together", "there is no older release", level="R")
 untested("F76", "webhooks out of order", "there are no webhooks: the carrier is asked", level="C")
