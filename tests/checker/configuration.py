@@ -9,21 +9,27 @@ A line `settings` of the history is one call to the store by one `client`:
     {"client", "call": "seen", "at", "version", "values"}     a process goes by this version from now on, wherever it has it from
     {"call": "start", "version", "values"}                    what there was before; without it, version 0 and nothing
 
+The logs of the roles tell the same of every process that followed the settings of the installation, over its restarts: `IN_FORCE`.
+
 `store` tells several stores apart. Times are seconds of one clock that nobody can set.
 """
 
 import json
 from collections import defaultdict
+from collections.abc import Mapping
 from math import inf
 
 from tests.checker.evidence import Evidence, Row
 from tests.checker.registers import START, Call, State, unexplained
 from tests.checker.verdict import Findings
 
+IN_FORCE = "settings in force"
+FOLLOWERS = ("worker", "relay", "intake")  # one process after the other writes to the log of each; commands share one
 KINDS = {"done": "change", "refused": "refused", "unknown": "lost"}
 
 
 def settings_are_one_history(evidence: Evidence) -> Findings:
+    yield from _followed(evidence.logs or {})
     if evidence.history is None:
         return
     stores = defaultdict[str, list[Row]](list)
@@ -31,6 +37,15 @@ def settings_are_one_history(evidence: Evidence) -> Findings:
         stores[line.get("store", "settings")].append(line)
     for store, lines in stores.items():
         yield from ((store, wrong) for wrong in wrongs(lines))
+
+
+def _followed(logs: Mapping[str, list[str]]) -> Findings:
+    """No role goes back, not even by a restart."""
+    for name, lines in logs.items():
+        if name.startswith(FOLLOWERS):
+            seen = [json.loads(line) for line in lines if line.startswith("{") and IN_FORCE in line]
+            told = [{"call": "seen", "client": name, "at": at, **one} for at, one in enumerate(seen)]
+            yield from (("settings", wrong) for wrong in _taken_back(told))
 
 
 def wrongs(lines: list[Row]) -> list[str]:

@@ -194,6 +194,11 @@ def a_worker_went_back_to_older_settings(run: Tampered) -> None:
     _set(run, {**seen, "at": 3.0, "version": 1}, {**seen, "at": 4.0, "version": 0})
 
 
+def a_role_started_again_with_older_settings(run: Tampered) -> None:
+    said = [f'{{"version": {version}, "event": "settings in force", "level": "info"}}' for version in (2, 1)]
+    run.logs["worker-1.log"] = [*run.logs.get("worker-1.log", []), *said]
+
+
 def an_action_left_no_event(run: Tampered) -> None:
     run.history.append({"action": {"action": "discard", "order_id": "E-dead", "outcome": "done"}})
 
@@ -273,6 +278,7 @@ BAD_RUNS: list[tuple[str, Spoil]] = [
     ("K29", a_stale_setting_was_read),
     ("K29", two_people_made_the_same_version),
     ("K29", a_worker_went_back_to_older_settings),
+    ("K29", a_role_started_again_with_older_settings),
     ("K30", an_action_left_no_event),
     ("K30", an_event_tells_of_an_action_that_nobody_took),
     ("K31", a_log_tells_a_card_number),
