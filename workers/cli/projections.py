@@ -49,6 +49,12 @@ def partition(
     if done:
         return 0
     cli.say("the number changes once every partition is at the barrier: projectors bring them there")
+    for row in rows:
+        if row["wanted"] and row["state"] == "stopped":
+            cli.say(f"{row['name']} never gets there, and its other partitions wait at the barrier: {row['reason']}")
+            cli.say(
+                f"mend that, or give the change up: orderwright projections partition {row['partitions']} {row['name']}"
+            )
     return FAILED if wait_s else 0
 
 

@@ -53,6 +53,21 @@ def test_a_change_that_waits_is_shown_with_its_barrier(dsn: str) -> None:
     assert call("partition", "2", "order_timeline", "--wait", "0.2")[0] == 0
 
 
+def test_who_asks_for_a_change_that_can_never_happen_is_told_why_and_how_to_give_it_up(dsn: str) -> None:
+    partition(dsn, 3, ["order_timeline"])
+    execute(dsn, "UPDATE checkpoints SET position = 5 WHERE name = 'order_timeline/1'")
+    execute(
+        dsn,
+        "UPDATE checkpoints SET state = 'stopped', stopped_at = 6, reason = 'unknown event' WHERE name = 'order_timeline/0'",
+    )
+    _, _, said = call("partition", "2", "order_timeline")
+    assert "partition 0: unknown event" in said
+    assert "orderwright projections partition 3 order_timeline" in said
+    call("partition", "3", "order_timeline")
+    _, (row,), _ = call("status", "order_timeline", "--json")
+    assert row["wanted"] is None
+
+
 def test_what_cannot_be_partitioned_so_is_refused(dsn: str) -> None:
     assert call("partition", "65")[0] == 2
     assert call("partition", "0")[0] == 2
