@@ -17,6 +17,13 @@ LONGEST_FUNCTION = 40
 pytestmark = pytest.mark.xdist_group("gate")  # one after the other: each of them takes all the processors it gets
 
 
+def test_tests_of_one_group_are_given_to_one_process(request: pytest.FixtureRequest) -> None:
+    """By their names: pytest-xdist adds the group, and some versions of pytest do not hear of it."""
+    if not request.config.getoption("loadgroup", default=False):
+        pytest.skip("not in one of several processes (--dist loadgroup)")
+    assert request.node.nodeid.endswith("@gate")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
