@@ -77,7 +77,7 @@ def mixed(run: Run) -> None:
     publish_by(run, "before_publish:reorder(100)")
 
 
-@row("F48b", "a broker that confirms messages and swallows nine of ten", group="pgmq", level="N", outage_s=60)
+@row("F48b", "a broker that confirms messages and swallows nine of ten", group="pgmq", level="N", outage_s=120)
 def swallowed(run: Run) -> None:
     publish_by(run, f"before_publish:lose@90%;seed={run.seed}")
 
