@@ -13,7 +13,10 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from domain.errors import Misconfigured
 from infrastructure.postgres import grants, migrate
+from infrastructure.postgres.projections import verify
 from tests.e2e.program import Program, order_file
+from tests.infrastructure.projections.histories import company, store_events
+from tests.infrastructure.projections.read_side import catch_up, execute, row_versions
 from tests.servers.simulator import Simulator, await_that
 
 Logins = dict[str, str]
@@ -157,9 +160,11 @@ def test_orders_go_all_the_way_while_each_process_has_its_own_login(
 ) -> None:
     given = conninfo_to_dict(logins["broker"])
     queues = f"pgmq://{given['user']}:{given['password']}@127.0.0.1:{given['port']}/{given['dbname']}"
-    writer, projector, reader = (
-        Program(tmp_path, {"DATABASE_URL": logins[kind], "ORDERWRIGHT_BROKER_URL": queues, "ORDERWRIGHT_LEASE_S": "2"})
-        for kind in ("writer", "projector", "reader")
+    shared = {"ORDERWRIGHT_LEASE_S": "2"}
+    projector = Program(tmp_path, {"DATABASE_URL": logins["projector"], **shared})  # which opens no broker
+    writer, reader = (
+        Program(tmp_path, {"DATABASE_URL": logins[kind], "ORDERWRIGHT_BROKER_URL": queues, **shared})
+        for kind in ("writer", "reader")
     )
     gateway = ("--gateway-url", simulator.url)
     assert writer.call("stock", "receive", "MAIN", "TEA", "10", "--delivery", "D-1").code == 0
@@ -182,6 +187,22 @@ def test_orders_go_all_the_way_while_each_process_has_its_own_login(
         assert "rows differ" not in program.call("doctor", "--verify-all").out, (
             "it is folded beside the tables, not into them"
         )
+
+
+@pytest.mark.parametrize("kind", ["projector", "writer", "reader"])
+def test_verification_finds_what_differs_and_changes_nothing_with_any_login(
+    kind: str, logins: Logins, database: str
+) -> None:
+    store_events(database, company(35, 60).appended)
+    catch_up(logins["projector"])
+    found = row_versions(database)
+    assert verify(logins[kind]) == []
+    assert row_versions(database) == found
+    execute(database, "UPDATE pipeline_counts_v1 SET orders = orders + 1 WHERE stage = 'closed'")
+    execute(database, "DELETE FROM stock_levels_v1 WHERE sku = 'mug'")
+    found = row_versions(database)
+    assert {one.table for one in verify(logins[kind])} == {"pipeline_counts_v1", "stock_levels_v1"}
+    assert row_versions(database) == found, "a projector might write to them, and a verification of his must not"
 
 
 def _closed(reader: Program) -> int:

@@ -1,6 +1,8 @@
 """Tables on the side: empty copies of a read model's tables, filled from position 0 by the same code as the live ones.
 
 The copies have the names of the originals and come first on the search path, so nothing that writes needs to know where it writes.
+That they do come first is asked in each transaction before anything is written: a path is a setting, and the originals are what
+people read.
 """
 
 from typing import Any, LiteralString
@@ -12,13 +14,18 @@ from domain.errors import Misconfigured
 from infrastructure.postgres.database import Connection
 from infrastructure.postgres.projections.applying import Stop, apply
 from infrastructure.postgres.projections.models import ReadModel
-from infrastructure.postgres.projections.pages import Pages, Some
+from infrastructure.postgres.projections.pages import Page, Pages, Some
 from infrastructure.postgres.queries import load
 
 _SQL = load("projections")
 
 TEMPORARY = "pg_temp"
 BUILD = "orderwright_build"
+
+
+def put_first(connection: Connection, schema: str) -> None:
+    """Let names without a schema lead into this one, whatever the path of the login."""
+    connection.execute(_SQL["put_first"], {"schema": schema})
 
 
 class Aside:
@@ -37,6 +44,7 @@ class Aside:
         with self._connection.transaction():
             for table in self.model.tables:
                 self._create(table.name)
+                table.stage(self._connection)
 
     def fill(self, pages: Pages, *, up_to: int) -> bool:
         """Apply one page, in a transaction of its own or in the caller's; False: there is nothing more to do."""
@@ -44,7 +52,7 @@ class Aside:
             return False
         with self._connection.transaction():
             page = pages.read(self._connection, after=self.position, up_to=up_to)
-            self.stop = apply(self._connection, self.model, page.facts)
+            self._apply(page)
         self.position = self.stop.position - 1 if self.stop else page.last
         return True
 
@@ -52,7 +60,7 @@ class Aside:
         """Apply what some partitions have beyond the others, inside the caller's transaction."""
         while self.stop is None and after < up_to:
             page = pages.read(self._connection, after=after, up_to=up_to, only=only)
-            self.stop = apply(self._connection, self.model, page.facts)
+            self._apply(page)
             after = page.last
 
     def live(self, name: str) -> Identifier:
@@ -73,6 +81,13 @@ class Aside:
         """Remove the copies."""
         for table in self.model.tables:
             self._run("DROP TABLE IF EXISTS {}", self.copy(table.name))
+
+    def _apply(self, page: Page) -> None:
+        arguments = {"schema": self.schema, "names": [table.name for table in self.model.tables]}
+        if elsewhere := self._connection.execute(_SQL["lead_elsewhere"], arguments).fetchall():
+            names = ", ".join(name for (name,) in elsewhere)
+            raise Misconfigured(f"{names}: the search path leads past the tables on the side; nothing was written")
+        self.stop = apply(self._connection, self.model, page.facts)
 
     def _create(self, name: str) -> None:
         self._run("DROP TABLE IF EXISTS {}", self.copy(name))

@@ -16,13 +16,13 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import errors as pg
-from psycopg.sql import SQL, Identifier
+from psycopg.sql import SQL
 
 from domain.errors import CommandRefused, StoreUnavailable
 from infrastructure.failpoints import reach
 from infrastructure.postgres.database import Connection, translated
 from infrastructure.postgres.projections import checkpoints
-from infrastructure.postgres.projections.aside import BUILD, Aside
+from infrastructure.postgres.projections.aside import BUILD, Aside, put_first
 from infrastructure.postgres.projections.models import ReadModel, read_models
 from infrastructure.postgres.projections.pages import Pages
 from infrastructure.postgres.projections.session import connect_alone, garbage_collector_paused
@@ -62,8 +62,7 @@ class PostgresRebuild:
         try:
             with translated():
                 self._builds = [self._reserve(connection, model) for model in self._models]
-                path: Any = connection.execute("SHOW search_path").fetchone()
-                connection.execute(SQL("SET search_path TO {}, ").format(Identifier(BUILD)) + SQL(path[0]))
+                put_first(connection, BUILD)
         except BaseException:
             connection.close()
             raise
@@ -76,6 +75,7 @@ class PostgresRebuild:
         try:
             for build in self._builds:
                 build.drop()
+            connection.execute(_SQL["release_rebuilds"])  # the server ends a session a moment after we have left it
         except psycopg.Error:
             pass  # the next rebuild drops them
         finally:

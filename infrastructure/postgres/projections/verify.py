@@ -3,6 +3,8 @@
 The fold goes into temporary tables, page by page, while the projector runs on; the last stretch and the comparison happen in one
 snapshot, so both sides stand at the same position and nobody is held up. Where partitions stand at different positions, the fold goes
 as far as the last of them, and from there for each as far as it is.
+
+Nothing else can be written: the transactions are read-only, in which Postgres takes writes to temporary tables and no others.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,15 +14,13 @@ from typing import Any, Literal
 from psycopg.sql import SQL
 
 from infrastructure.postgres.database import Connection, translated
-from infrastructure.postgres.projections.aside import TEMPORARY, Aside
+from infrastructure.postgres.projections.aside import TEMPORARY, Aside, put_first
 from infrastructure.postgres.projections.models import read_models
 from infrastructure.postgres.projections.pages import Pages, Some
 from infrastructure.postgres.projections.session import connect_alone, garbage_collector_paused
 from infrastructure.postgres.queries import load
 
 _SQL = load("projections")
-# The fold writes to tables by their names; a login with rights of its own may have a path on which the real ones come first.
-_ASIDE_FIRST = "SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), false)"
 _COMPARE = """
     (SELECT 'stored', to_jsonb(a.*) FROM (TABLE {live} EXCEPT ALL TABLE {fold}) AS a LIMIT {limit})
     UNION ALL
@@ -48,12 +48,14 @@ def verify(
     """At most `limit` differences a table and side; none is what should be."""
     found: list[Difference] = []
     with connect_alone(dsn, application="orderwright verify") as connection, translated():
-        connection.execute(_ASIDE_FIRST)
+        put_first(connection, TEMPORARY)
         for model in read_models(names):
             fold = Aside(connection, model, schema=TEMPORARY)
             fold.create()
+            connection.read_only = True
             with garbage_collector_paused():
                 found += _verify(connection, fold, Pages(size=page, categories=model.categories), on_progress, limit)
+            connection.read_only = None
             fold.drop()
     return found
 

@@ -15,6 +15,9 @@ SELECT pg_advisory_xact_lock(7303, hashtext(%(name)s))
 -- name: reserve_rebuild
 SELECT pg_try_advisory_lock(7304, hashtext(%(name)s))
 
+-- name: release_rebuilds
+SELECT pg_advisory_unlock_all()
+
 -- name: begin
 INSERT INTO checkpoints (name) VALUES (%(name)s) ON CONFLICT DO NOTHING
 
@@ -101,6 +104,14 @@ CROSS JOIN LATERAL (
     FROM checkpoints r
     WHERE r.model = n.name AND r.position IS NOT NULL) AS p
 ORDER BY n.place
+
+-- name: put_first
+SELECT set_config('search_path', quote_ident(%(schema)s::text) || ', ' || current_setting('search_path'), false)
+
+-- name: lead_elsewhere
+SELECT n.name
+FROM unnest(%(names)s::text[]) AS n(name)
+WHERE to_regclass(n.name) IS NULL OR to_regclass(n.name) IS DISTINCT FROM to_regclass(%(schema)s::text || '.' || n.name)
 
 -- name: schema_and_options
 SELECT c.relnamespace::regnamespace::text, coalesce(array_to_string(c.reloptions, ', '), '')

@@ -40,6 +40,17 @@ def tables(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
         return rows
 
 
+def row_versions(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
+    """All rows of all read models and checkpoints, and who wrote them: a row that is written again as it was is another one."""
+    names = [table.name for model in READ_MODELS.values() for table in model.tables]
+    statement = "SELECT t.xmin::text, t.ctid::text, t::text FROM {} AS t ORDER BY t.ctid"
+    with psycopg.connect(dsn) as connection:
+        return {
+            name: connection.execute(SQL(statement).format(Identifier(name))).fetchall()
+            for name in [*names, "checkpoints"]
+        }
+
+
 def queries(dsn: str) -> ReadModelQueries:
     return ReadModelQueries(Database(dsn, size=1))
 
