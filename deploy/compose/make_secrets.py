@@ -10,6 +10,8 @@ from pathlib import Path
 FOLDER = Path("/secrets")
 # By volume: who logs in to the database with what is on it.
 LOGINS = {"owner": "orderwright", "writer": "ow_writer", "projector": "ow_projector"}
+# And who logs in to the broker.
+SENDERS = {"owner", "writer"}
 
 
 def main() -> None:
@@ -21,7 +23,8 @@ def main() -> None:
     for kind, login in LOGINS.items():
         password = database if kind == "owner" else _password()
         _once(FOLDER / kind / "database_url", f"postgresql://{login}:{password}@postgres:5432/orderwright")
-        _once(FOLDER / kind / "broker_url", f"amqp://orderwright:{broker}@rabbitmq:5672//")
+        if kind in SENDERS:
+            _once(FOLDER / kind / "broker_url", f"amqp://orderwright:{broker}@rabbitmq:5672//")
 
 
 def _password() -> str:

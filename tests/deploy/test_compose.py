@@ -77,6 +77,11 @@ def test_each_service_finds_the_login_of_its_own_kind_and_no_other(name: str) ->
     assert mounted == [f"{LOGIN.get(name, 'writer')}-secrets:/run/secrets:ro"]
 
 
+def test_projectors_have_no_login_at_the_broker() -> None:
+    files = {name: OURS[name]["environment"].get("ORDERWRIGHT_BROKER_URL_FILE") for name in ROLES}
+    assert files == {name: None if name == "projector" else "/run/secrets/broker_url" for name in ROLES}
+
+
 def test_secrets_are_made_once_and_never_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = script_of("make_secrets")
     for name in ("postgres", "rabbitmq", *script.LOGINS):
@@ -90,6 +95,7 @@ def test_secrets_are_made_once_and_never_change(tmp_path: Path, monkeypatch: pyt
     assert password in (tmp_path / "owner" / "database_url").read_text()
     assert not any(password in made[tmp_path / kind / "database_url"] for kind in ("writer", "projector"))
     assert len(password) >= 40
+    assert {path.parent.name for path in made if path.name == "broker_url"} == {"owner", "writer"}
 
 
 def test_logins_are_made_with_least_rights_and_follow_a_new_password(
