@@ -23,13 +23,20 @@ class Fences:
         self._dsn = dsn
 
     def raise_to(self, name: str, epoch: int) -> bool | None:
-        """From now on nothing is written under an older epoch; False if a greater one is known, None if it is not to be had now."""
-        found: bool | None = self._value("raise", {"name": name, "epoch": epoch})
+        """From now on nothing is written under an older epoch; False if it or a greater one is known, None if it is not to be had now."""
+        arguments = {"name": name, "epoch": epoch}
+        with translated(), connect(self._dsn, application="orderwright fences") as connection:
+            connection.execute(_SQL["begin"], arguments)
+            found: bool | None = connection.execute(_SQL["raise"], arguments).fetchall()[0][0]
         return found
 
     def greatest(self) -> int:
         """Every epoch that was ever given out is at most this."""
         return int(self._value("greatest", {}))
+
+    def highest(self) -> int:
+        """The greatest epoch that was ever given out elsewhere; 0 if none was. Changes nothing, unlike `greatest`."""
+        return int(self._value("highest", {}))
 
     def _value(self, name: str, arguments: dict[str, Any]) -> Any:  # noqa: ANN401 - of the type of the column
         with translated(), connect(self._dsn, application="orderwright fences") as connection:

@@ -7,6 +7,7 @@
     member.freeze(); member.thaw()           # its kernel goes on answering for it
     member.cut_off(); member.heal()          # from the other members; clients still reach it
     cluster.wipe()                           # all data gone, same addresses
+    cluster.snapshot(file); cluster.restore(file)                    # all as it was then
 
 Members talk to each other through `tests.faults.links`; clients reach them directly. Data are in memory where there is room: what survives
 a kill needs no disk, and many tests share two.
@@ -43,11 +44,28 @@ def find_etcd() -> str | None:
     return shutil.which("etcd")
 
 
+def find_etcdctl() -> str | None:
+    """The program that takes snapshots; None where it is not installed."""
+    return shutil.which("etcdctl")
+
+
 def _fastest(folder: Path) -> Path:
     """Each member sets aside 64 MB at a time."""
     if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
         return MEMORY
     return folder
+
+
+def _etcdctl(*words: str) -> None:
+    done = subprocess.run(
+        ["etcdctl", *words],
+        env={"PATH": "/usr/bin:/bin", "ETCDCTL_API": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=START_TIMEOUT_S,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 class EtcdMember:
@@ -110,6 +128,12 @@ class EtcdMember:
     def forget(self) -> None:
         """Delete its data; it must not run."""
         shutil.rmtree(self._data, ignore_errors=True)
+
+    def restore(self, snapshot: Path) -> None:
+        """Begin with the data of a snapshot; it must not run."""
+        self.forget()
+        wanted = ("--name=", "--data-dir=", "--initial-")
+        _etcdctl("snapshot", "restore", str(snapshot), *(one for one in self._arguments() if one.startswith(wanted)))
 
     def status(self) -> dict[str, Any] | None:
         """What it says of itself and its leader; None if it does not say anything in time."""
@@ -208,6 +232,17 @@ class EtcdCluster:
         self._end_all()
         for one in self.members:
             one.forget()
+        self.start()
+
+    def snapshot(self, file: Path) -> None:
+        """Keep all that is there now; without TLS only."""
+        _etcdctl("snapshot", "save", str(file), f"--endpoints={self.leader().address}")
+
+    def restore(self, snapshot: Path) -> None:
+        """Go back to it, as the manual says: all members, into empty folders."""
+        self._end_all()
+        for one in self.members:
+            one.restore(snapshot)
         self.start()
 
     def leader(self) -> EtcdMember:
