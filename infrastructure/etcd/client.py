@@ -63,6 +63,15 @@ class Etcd:
         reply = self._call("/v3/lease/timetolive", {"ID": str(lease)})
         return max(0, number(reply.found, "TTL"))
 
+    def status(self) -> Json:
+        """What the member that answers says of itself, from its own memory: also one that has no majority."""
+        return self._call("/v3/maintenance/status", {}).found
+
+    def alarms(self) -> Sequence[str]:
+        """What the cluster complains of, such as NOSPACE. Asks the majority."""
+        found = self._call("/v3/maintenance/alarm", {"action": "GET"}).found
+        return sorted({str(one["alarm"]) for one in found.get("alarms", ())})
+
     def changes(self, key: str, after: int, *, silence_s: float) -> Iterator[int]:
         """The revision of each change of the key after a revision, as they come.
 

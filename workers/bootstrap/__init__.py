@@ -11,6 +11,7 @@
     terms.py        the settings in the terms of the roles
 """
 
+from infrastructure.cluster import Cluster, Going, Member
 from infrastructure.embedded.shared import stop_left_behind
 from infrastructure.plain import is_this_machine
 from infrastructure.postgres.diagnosis import Strain
@@ -24,6 +25,9 @@ __all__ = [
     "DEAD_QUEUE",
     "INTAKE_QUEUE",
     "QUEUES",
+    "Cluster",
+    "Going",
+    "Member",
     "Migrations",
     "Projections",
     "Runtime",

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Literal
 
 from domain.errors import CommandRefused, Misconfigured
 from domain.values import Money
+from infrastructure.cluster import Cluster, Going
 from infrastructure.postgres.diagnosis import Diagnosis
 from infrastructure.settings import Settings
+from workers.bootstrap.coordination import epochs_going, etcd_cluster
 from workers.bootstrap.foundation import Foundation
 from workers.bootstrap.schema import Migrations, Projections
 
@@ -116,6 +118,14 @@ class Views(Foundation):
         """Every lease that was not given back."""
         self.migrated()
         return self.lease_table().rows()
+
+    def etcd_cluster(self) -> Cluster | None:
+        """How the cluster of etcd is, member by member; None if there is none."""
+        return etcd_cluster(self.settings)
+
+    def epochs_going(self) -> Going | None:
+        """Whether the cluster of etcd remembers the leases that the database has seen; None if there is none."""
+        return epochs_going(self.settings, self.direct())
 
     def pooler(self) -> Literal["none", "passed by", "in the way"]:
         """Whether the database is behind a connection pooler, and whether `direct_url` leads past it."""

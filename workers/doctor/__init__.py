@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from domain.errors import OrderwrightError
 from workers.bootstrap import Runtime
-from workers.doctor import installation, live, promises, thorough
+from workers.doctor import coordination, installation, live, promises, thorough
 from workers.doctor.findings import Finding
 
 __all__ = ["Finding", "examine"]
@@ -22,6 +22,9 @@ def examine(
     """All checks, in an order in which the first trouble is the cause."""
     yield installation.python()
     yield installation.gateway(runtime)
+    cluster = list(_tried("etcd", lambda: coordination.examine(runtime), "check ORDERWRIGHT_COORDINATION_URL"))
+    yield from cluster
+    agreed = not any(finding.state == "fail" and finding.check == coordination.CHECK for finding in cluster)
     server = list(_tried("database", lambda: installation.database(runtime), "start PostgreSQL, or check DATABASE_URL"))
     yield from server
     if any(finding.state == "fail" and finding.check == "database" for finding in server):
@@ -33,6 +36,9 @@ def examine(
     )
     if any(finding.state == "fail" for finding in schema):
         return
+    if agreed:
+        yield from _tried("etcd epochs", lambda: coordination.epochs(runtime), "see the log")
+        yield from _tried("settings", lambda: live.examine(runtime), "see the log")
     for name, check in _on_a_whole_schema(runtime, verify_all=verify_all, on_progress=on_progress):
         yield from _tried(name, check, "see the log")
 
@@ -42,7 +48,6 @@ def _on_a_whole_schema(
 ) -> Iterator[tuple[str, Callable[[], Iterable[Finding]]]]:
     yield "projections", lambda: installation.projections(runtime)
     yield "work", lambda: installation.work(runtime)
-    yield "settings", lambda: live.examine(runtime)
     yield "promises", lambda: promises.examine(runtime)
     yield "audit", lambda: installation.orders(runtime)
     if verify_all:
