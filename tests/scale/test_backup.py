@@ -23,7 +23,9 @@ from tests.chaos.load import Submission, make_orders
 from tests.chaos.shop import NO_PERSON_NEEDED, Plan, Shop, broken
 from tests.checker.expect import Expect
 from tests.checker.judging import gather, judge
+from tests.checker.verdict import Verdict
 from tests.faults.postgres import Cluster
+from tests.servers.simulator import await_that
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs" / "operations" / "postgres.md").read_text(encoding="utf-8")
@@ -110,8 +112,7 @@ def check_restored(shop: Shop, restored: Cluster, folder: Path) -> None:
     assert restored.dsn == shop.dsn
     found = replace(gather(restored.dsn, history=shop.history.path), whole=False)
     verdict = judge(found, expect=Expect(required=frozenset({"history"}), letters=True))
-    # The cut may fall while the last letter of a closed order is being sent (K18); when everything has ended it is judged again.
-    assert set(verdict.broken()) <= {"K18"}, (
+    assert not unexplained(verdict), (
         "what was accepted before the backup ended is there, and all of it fits together: " + broken(verdict)
     )
 
@@ -120,10 +121,9 @@ def check_restored(shop: Shop, restored: Cluster, folder: Path) -> None:
     announce_unknown_orders(restored.dsn)
     for role in shop.roles:
         role.start()
+    await_that(lambda: has_gone_on(restored.dsn), within_s=60)
     shop.settle(within_s=90)
     assert all(role.is_running() for role in shop.roles), "a message from after the backup ends nobody"
-    with psycopg.connect(restored.dsn) as connection:
-        assert connection.execute("SELECT count(*) FROM histories").fetchone() == (2,), "the new history was noticed"
 
     late = make_orders(ORDERS, prefix="LATE", chance=Random(2))
     Submission(shop.command_line, shop.history, late, folder).finish()
@@ -132,6 +132,27 @@ def check_restored(shop: Shop, restored: Cluster, folder: Path) -> None:
     assert verdict.valid, broken(verdict)
     assert verdict.counts["closed"] == 2 * ORDERS
     assert len({row["key"] for row in evidence.books("captures")}) == len(evidence.books("captures"))
+
+
+def unexplained(verdict: Verdict) -> list[tuple[str, str, str]]:
+    """What is broken, but for a letter that was being sent when the backup ended: closing an order does not wait for its last one.
+
+    That run is still in the hands of who sent it; when everything has ended, all is judged again, and nothing is forgiven.
+    """
+    found = [(one.name, *finding) for one in verdict.judgements if one.state == "broken" for finding in one.findings]
+    return [one for one in found if not is_letter_on_its_way(*one)]
+
+
+def is_letter_on_its_way(name: str, subject: str, wrong: str) -> bool:
+    return name == "K18" and f"/{Step.NOTIFY}/" in subject and wrong == "of a closed order is running"
+
+
+def has_gone_on(dsn: str) -> bool:
+    """The new history was noticed, and each announcement of unknown orders is a dead letter (which no keeper takes here)."""
+    with psycopg.connect(dsn) as connection:
+        noticed = connection.execute("SELECT count(*) = 2 FROM histories").fetchone()
+        buried = connection.execute("SELECT queue_length FROM pgmq.metrics('ow_dead')").fetchone()
+    return (noticed, buried) == ((True,), (len(Step),))
 
 
 def announce_unknown_orders(dsn: str) -> None:
