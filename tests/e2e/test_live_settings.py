@@ -179,3 +179,16 @@ def rename(database: str, old: str, new: str) -> None:
     """Only the settings are away; everything else is there."""
     with psycopg.connect(database) as connection:
         connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+
+def test_whoever_decides_about_breakers_is_told_of_nothing_else(program: Program, database: str) -> None:
+    put(database, breaker_open_s=600.0, breaker_open_cap_s=600.0)
+    told = [
+        program.call("breakers", *words).err
+        for words in (["open", "payment", "--reason", "a test"], ["auto", "payment", "--reason", "a test"], ["list"])
+    ]
+    assert told == [
+        "payment: forced open until `breakers auto payment`\n",
+        "payment: decides by itself again, now open\n",
+        "",
+    ]

@@ -28,7 +28,7 @@ class Breaking(Living):
 
     def breaker_control(self) -> BreakerControl:
         """The breakers as a person sees them, by the limits that the fleet goes by now."""
-        limits = breaker_limits(self.live().now().settings)
+        limits = breaker_limits(self.in_force().settings)
         overlook: Overlook = lambda steps, began, ended: self.store().overlook(steps, began, ended)  # noqa: E731 - rarely asked
         return BreakerControl(self._board(), limits, process=default_name("cli"), overlook=overlook)
 

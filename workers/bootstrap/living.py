@@ -1,13 +1,14 @@
 """The settings of this installation that change while it runs: where they are, and following them."""
 
 from collections.abc import Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from hashlib import sha256
+from operator import attrgetter
 from uuid import uuid4
 
 from domain.configuration import Revision, SettingsStore
-from domain.errors import CommandRefused
+from domain.errors import CommandRefused, StoreUnavailable
 from infrastructure.kept_settings import KeptSettings
 from infrastructure.live_settings import Effective, accepted, effective
 from infrastructure.postgres.settings_store import PostgresSettings, place
@@ -37,6 +38,16 @@ class Living(Foundation):
             self.opened.callback(self._live.stop)
             self._live.start()
         return self._live
+
+    def in_force(self) -> Effective:
+        """What the fleet goes by, for a command that is soon over: looked at once, and neither followed nor kept."""
+        seen = [Revision(), self.kept_settings().load() or Revision()]
+        with suppress(StoreUnavailable):
+            seen.append(self.settings_store().read())
+        for revision in sorted(seen, key=attrgetter("version"), reverse=True):
+            with suppress(CommandRefused):
+                return self.effective(revision)
+        raise AssertionError("what a process was told at its start is always understood")
 
     def live_changes(self) -> LiveChanges:
         """The same for people, who change them."""
