@@ -31,7 +31,12 @@ def _lost(runtime: Runtime, now: Revision) -> Iterator[Finding]:
     kept = runtime.kept_settings().load()
     if kept is not None and kept.version > now.version:
         why = f"this host has seen version {kept.version}, the store has {now.version}: changes were lost"
-        fix = f"set them again until they are newer, or remove {runtime.kept_settings().path} and restart"
+        path = runtime.kept_settings().path
+        fix = (
+            "orderwright settings restore --reason ..."
+            if runtime.settings.coordination_url is not None
+            else f"set them again until they are newer, or remove {path} and restart"
+        )
         yield Finding(check="lost settings", state="fail", why=why, fix=fix)
 
 

@@ -73,6 +73,10 @@ def test_settings_are_changed_in_etcd_and_restored_from_what_a_host_has_kept(
     assert "nothing is lost" in run("settings", "restore", "--reason", "by mistake")
     etcd.wipe()
     assert run("settings", "get", "batch")["version"] is None
+    doctor = {one["check"]: one for one in json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)}
+    assert doctor["etcd"]["why"].startswith("3 of 3 members answer")
+    assert (doctor["etcd epochs"]["state"], doctor["lost settings"]["state"]) == ("ok", "fail")
+    assert doctor["lost settings"]["fix"] == "orderwright settings restore --reason ..."
     restored = run("settings", "restore", "--reason", "wiped")
     assert restored["values"] == {"batch": 17}
     with Runtime(settings) as runtime:
