@@ -103,6 +103,12 @@ class EtcdMember:
                 start_new_session=True,
             )
 
+    def start_again_if_it_ended(self) -> None:
+        """By itself: for a moment its port may be that of somebody's outgoing connection."""
+        if self.process is not None and self.process.poll() is not None:
+            self.process = None
+            self.start()
+
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 
@@ -287,6 +293,8 @@ class EtcdCluster:
 
     def _find_leader(self, agreeing: int, found: list[EtcdMember]) -> bool:
         """So many name the same leader, who is one of them."""
+        for one in self.members:
+            one.start_again_if_it_ended()
         running = [one for one in self.members if one.process is not None]
         answers = {one.number: answer for one in running if (answer := one.status())}
         named = Counter(answer["leader"] for answer in answers.values() if answer.get("leader", "0") != "0")

@@ -144,3 +144,12 @@ def eventually_reads(store: SettingsStore, version: int) -> bool:
         return False
 
     return wait_until(reads, timeout_s=OUTAGE_S)
+
+
+def test_a_member_that_ended_by_itself_is_started_again_by_the_harness(etcd: EtcdCluster) -> None:
+    victim = etcd.leader()
+    assert victim.process is not None
+    victim.process.kill()
+    victim.process.wait(timeout=5)
+    etcd.recover()
+    assert [one.process is not None and one.process.poll() for one in etcd.members] == [None] * 3
