@@ -57,6 +57,14 @@ class Engine:
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(STOP_S)
+            self._unmount()
+
+    def _unmount(self) -> None:
+        """A network of the host stays mounted behind dockerd (seen with 20.10), and then the folder cannot be deleted."""
+        for line in Path("/proc/self/mounts").read_text().splitlines():
+            place = line.split()[1]
+            if place.startswith(f"{self._folder}/"):
+                subprocess.run(["umount", place], timeout=STOP_S, check=False)
 
     def _await(self) -> None:
         until = time.monotonic() + START_S
