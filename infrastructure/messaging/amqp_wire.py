@@ -140,7 +140,7 @@ class AmqpWire(Wire):
     # --- queues -------------------------------------------------------------------------------------------------------------------
 
     def declare_one(self, queue: str) -> None:
-        """Look first: two who create one quorum queue at once can break it (541 on 3.10), and an operator's own arguments stand."""
+        """Look first: most users may not make queues, and an operator's own arguments stand."""
         if self.depth(queue) is None:
             channel = self.new_channel()  # a refusal costs the channel
             try:

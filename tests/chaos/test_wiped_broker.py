@@ -7,11 +7,13 @@ from random import Random
 
 import psycopg
 import pytest
+from amqp.exceptions import NotFound
 from kombu import Connection
 from psycopg import sql
 
 from tests.chaos.load import Submission, make_orders
 from tests.chaos.shop import NO_PERSON_NEEDED, Plan, Shop, open_shop
+from tests.servers.choice import Node
 from tests.servers.simulator import await_that
 
 ORDERS = int(os.environ.get("ORDERWRIGHT_CHAOS_ORDERS", "200")) // 2
@@ -34,9 +36,12 @@ def test_a_database_without_its_queues_still_ends_every_order(tmp_path: Path) ->
         carry_through_a_wipe(shop, lambda: drop_pgmq_queues(shop.dsn))
 
 
-def test_a_rabbitmq_without_its_queues_still_ends_every_order(tmp_path: Path, rabbitmq: str) -> None:
-    with open_shop(tmp_path, Random(SEED), Plan(broker_url=rabbitmq, behaviour=NO_PERSON_NEEDED)) as shop:
-        carry_through_a_wipe(shop, lambda: delete_rabbitmq_queues(rabbitmq))
+def test_a_rabbitmq_without_its_queues_still_ends_every_order(
+    tmp_path: Path, make_rabbitmq: Callable[[], Node]
+) -> None:
+    url = make_rabbitmq().start()
+    with open_shop(tmp_path, Random(SEED), Plan(broker_url=url, behaviour=NO_PERSON_NEEDED)) as shop:
+        carry_through_a_wipe(shop, lambda: delete_rabbitmq_queues(url))
 
 
 def carry_through_a_wipe(shop: Shop, wipe: Callable[[], int]) -> None:
@@ -63,8 +68,22 @@ def drop_pgmq_queues(dsn: str) -> int:
 
 
 def delete_rabbitmq_queues(url: str) -> int:
-    """All of our queues, with whatever waits in them."""
+    """All of our queues, with whatever waits in them, once they are all there.
+
+    A queue that is deleted in the very moment in which it is made is broken until the node starts again (rabbitmq-server issue 17457).
+    """
     with Connection(url) as connection:
+        await_that(lambda: all(exists(connection, queue) for queue in QUEUES), within_s=60)
         for queue in QUEUES:
             connection.default_channel.queue_delete(queue)
     return len(QUEUES)
+
+
+def exists(connection: Connection, queue: str) -> bool:
+    channel = connection.channel()
+    try:
+        channel.queue_declare(queue, passive=True)
+    except NotFound:
+        return False
+    channel.close()
+    return True
