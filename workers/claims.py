@@ -126,7 +126,11 @@ class Claims:
         reach("after_ack")
 
     def _sweep(self) -> None:
-        """Claim what has been due for a while and nobody came for: a lost wake-up costs time only."""
+        """Claim what has been due for a while and nobody came for: a lost wake-up costs time only.
+
+        While no wake-up can reach us we do not wait for those that are meant to be on their way either: the relay, which cannot know,
+        marks what is due as announced before it tries, and orders would stand still for as long as that holds.
+        """
         now = self._tools.clock()
         room = min(self._room().free, self._settings.batch)
         if room <= 0 or now - self._swept_at < self._settings.sweep.total_seconds():
@@ -134,7 +138,8 @@ class Claims:
         self._swept_at = now
         store, holder = self._tools.store, self._tools.holding.current
         store.orphans()  # the relay looks more often, if there is one
-        claimed = self._begin(lambda: store.claim_due(room, self._open_steps(), holder))
+        claim = store.claim_due if self._tools.hears() else store.claim_oldest
+        claimed = self._begin(lambda: claim(room, self._open_steps(), holder))
         reach("after_sweep")
         self._counters.swept += claimed
         if claimed == self._settings.batch:

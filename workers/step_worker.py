@@ -73,9 +73,11 @@ class StepWorker:
             mailbox=self.mailbox,
             holding=self.holding,
             breakers=breakers,
+            hears=lambda: self.hears(),  # noqa: PLW0108 - it may be set later
         )
         self.conductor = Conductor(tools, settings)
         self.pulse: Pulse = Silent()
+        self.hears: Callable[[], bool] = lambda: True
         self._settings = settings
         self._told = settings
         self._over: Future[bool] = Future()

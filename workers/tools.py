@@ -41,7 +41,7 @@ class Calls(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
-    """`clock` is monotonic, in seconds; `random` gives [0, 1)."""
+    """`clock` is monotonic, in seconds; `random` gives [0, 1). `hears`: wake-ups can reach this worker now."""
 
     store: WorkerStore
     calls: Calls
@@ -51,3 +51,4 @@ class Tools:
     breakers: Breakers = field(default_factory=AllClosed)
     clock: Callable[[], float] = time.monotonic
     random: Callable[[], float] = random.random
+    hears: Callable[[], bool] = lambda: True

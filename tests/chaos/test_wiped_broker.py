@@ -1,4 +1,4 @@
-"""The broker holds nothing of value: all of its queues may be deleted in mid-run, and every order still ends, without a command."""
+"""The broker holds nothing of value: it may lose all of its queues in mid-run, or go for good, and every order still ends, without a command."""
 
 import os
 from collections.abc import Callable
@@ -22,7 +22,8 @@ STEPS = (
     *("risk", "authorize", "allocate", "label", "hand_over", "capture", "deliver", "notify", "close", "cancel"),
     *("void", "refund_label", "expire"),
 )
-QUEUES = [*(f"ow_{step}" for step in STEPS), "ow_orders", "ow_dead"]
+STEP_QUEUES = [f"ow_{step}" for step in STEPS]
+QUEUES = [*STEP_QUEUES, "ow_orders", "ow_dead"]
 pytestmark = [
     pytest.mark.chaos,
     pytest.mark.slow,
@@ -44,15 +45,35 @@ def test_a_rabbitmq_without_its_queues_still_ends_every_order(
         carry_through_a_wipe(shop, lambda: delete_rabbitmq_queues(url))
 
 
+def test_a_rabbitmq_that_never_comes_back_still_lets_every_order_end(
+    tmp_path: Path, make_rabbitmq: Callable[[], Node]
+) -> None:
+    node = make_rabbitmq()
+    with open_shop(tmp_path, Random(SEED), Plan(broker_url=node.start(), behaviour=NO_PERSON_NEEDED)) as shop:
+        submission = submit(shop)
+        shop.await_progress(placed=ORDERS // 5, closed=1)
+        node.kill()
+        submission.finish()
+        expect_every_order_to_end(shop)
+
+
 def carry_through_a_wipe(shop: Shop, wipe: Callable[[], int]) -> None:
-    """Nobody decides anything here: there is stock for all, and nothing is held."""
-    shop.stock_up(orders=ORDERS, rare=4 * ORDERS)
-    orders = make_orders(ORDERS, prefix="W", chance=shop.chance)
-    submission = Submission(shop.command_line, shop.history, orders, shop.folder)
+    submission = submit(shop)
     for share in (0.2, 0.6):
         shop.await_progress(placed=int(share * ORDERS), closed=1)
         assert wipe() > 0
     submission.finish()
+    expect_every_order_to_end(shop)
+
+
+def submit(shop: Shop) -> Submission:
+    """Nobody decides anything here: there is stock for all, and nothing is held."""
+    shop.stock_up(orders=ORDERS, rare=4 * ORDERS)
+    orders = make_orders(ORDERS, prefix="W", chance=shop.chance)
+    return Submission(shop.command_line, shop.history, orders, shop.folder)
+
+
+def expect_every_order_to_end(shop: Shop) -> None:
     shop.await_progress(placed=ORDERS, closed=ORDERS)
     await_that(shop.observer.is_quiet, within_s=30)
     assert shop.check()["closed"] == ORDERS
@@ -68,15 +89,21 @@ def drop_pgmq_queues(dsn: str) -> int:
 
 
 def delete_rabbitmq_queues(url: str) -> int:
-    """All of our queues, with whatever waits in them, once they are all there.
+    """All of our queues, with whatever waits in them, once those of the steps are there.
 
     A queue that is deleted in the very moment in which it is made is broken until the node starts again (rabbitmq-server issue 17457).
     """
+    await_that(lambda: set(STEP_QUEUES) <= existing(url), within_s=60)
+    doomed = existing(url)
     with Connection(url) as connection:
-        await_that(lambda: all(exists(connection, queue) for queue in QUEUES), within_s=60)
-        for queue in QUEUES:
+        for queue in doomed:
             connection.default_channel.queue_delete(queue)
-    return len(QUEUES)
+    return len(doomed)
+
+
+def existing(url: str) -> set[str]:
+    with Connection(url) as connection:
+        return {queue for queue in QUEUES if exists(connection, queue)}
 
 
 def exists(connection: Connection, queue: str) -> bool:

@@ -287,6 +287,17 @@ def test_work_that_nobody_announced_is_found(shop: PostgresShop) -> None:
     assert shop.settled == []
 
 
+def test_a_worker_that_hears_no_wake_ups_takes_what_was_announced_too(shop: PostgresShop) -> None:
+    shop.place("o1")
+    worker = shop.worker(sweep=timedelta(0))
+    round_of(worker)
+    assert worker.counters.swept == 0
+    worker.hears = lambda: False
+    found = rounds_until(lambda: worker.counters.swept > 0)
+    while found():
+        round_of(worker)
+
+
 def test_a_sweep_that_was_full_is_followed_by_another_at_once(shop: PostgresShop) -> None:
     shop.place(*[f"o{number}" for number in range(10)])
     hasten(shop)

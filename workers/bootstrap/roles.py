@@ -77,6 +77,7 @@ class Roles(Breaking):
         queues = [queue_of(step) for step in sorted(settings.steps)]
         role = WorkerRole(worker, announcing, self.broker(), queues, self.letters().unknown_orders)
         breakers.consumer = role.consumer
+        worker.hears = lambda: role.consumer.connected
 
         def adopt(now: Effective) -> None:
             shared.change(breaker_limits(now.settings))
