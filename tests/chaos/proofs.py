@@ -1,5 +1,6 @@
 """Rows that tests prove: all of their tests in one run of pytest, and each row's share of the result."""
 
+import re
 import subprocess
 import sys
 import tempfile
@@ -36,11 +37,11 @@ def run_proofs(rows: Sequence[Row]) -> list[Outcome]:
 
 
 def _results(report: Path) -> dict[str, list[str]]:
-    """What became of each test, by `path::name` without parameters."""
+    """What became of each test, by `path::name` without parameters, and without the group that xdist adds."""
     results = defaultdict[str, list[str]](list)
     for case in ET.parse(report).getroot().iter("testcase") if report.exists() else ():
         kinds = {child.tag for child in case} & {"failure", "error", "skipped"}
-        name = case.get("name", "").partition("[")[0]
+        name = re.split(r"[\[@]", case.get("name", ""))[0]
         results[f"{_path(case.get('classname', ''))}::{name}"].append(min(kinds, default="passed"))
     return results
 
