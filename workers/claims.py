@@ -56,7 +56,7 @@ class Claims:
         """There is something to claim, and room for it."""
         if self._suspects.are_alone:
             return not len(self._desk)
-        return bool(self._pending) and self._room().free > 0
+        return bool(self._pending) and self._places() > 0
 
     def look(self) -> None:
         """Take on what there is room for. Raises `StoreUnavailable`."""
@@ -87,6 +87,13 @@ class Claims:
     def _room(self, inputs: dict[str, Inputs] | None = None) -> Room:
         return Room(self._desk, self._settings.in_flight, inputs)
 
+    def _places(self) -> int:
+        """How many runs may be claimed now: what the next turn can take beside what waits for it, if there is room.
+
+        So what is begun goes before what is new, and finds room for the steps that it is carried on to.
+        """
+        return max(0, min(self._room().free, self._settings.batch - len(self._desk.waiting)))
+
     def _steps(self) -> frozenset[Step]:
         """Ours, without those that are paused: their rows wait."""
         return self._settings.steps - self._settings.paused
@@ -107,7 +114,7 @@ class Claims:
     def _claim_woken(self) -> None:
         """Claim the due runs of the orders that we were woken for, then acknowledge the frames."""
         frames: list[tuple[float, WakeUp]] = []
-        room = min(self._room().free, self._settings.batch)
+        room = self._places()
         while self._pending and room > 0:
             frames.append(self._pending.popleft())
             room -= len(frames[-1][1].orders)
@@ -132,7 +139,7 @@ class Claims:
         marks what is due as announced before it tries, and orders would stand still for as long as that holds.
         """
         now = self._tools.clock()
-        room = min(self._room().free, self._settings.batch)
+        room = self._places()
         if room <= 0 or now - self._swept_at < self._settings.sweep.total_seconds():
             return
         self._swept_at = now
@@ -150,7 +157,7 @@ class Claims:
         now, breakers = self._tools.clock(), self._tools.breakers
         for dependency in sorted(breakers.limited()):
             steps = steps_of(dependency, self._steps())
-            room = min(self._room().free, self._settings.batch)
+            room = self._places()
             if self._suspects.are_alone or not steps or room <= 0 or now < self._ask_at.get(dependency, now):
                 continue
             granted = breakers.grant(dependency, room)
@@ -179,7 +186,7 @@ class Claims:
             room = self._room()
             if not room.is_roomy(dependency):
                 continue
-            limit = min(room.free, self._settings.batch)
+            limit = self._places()
             if self._claim_oldest(limit, steps_of(dependency, self._steps())) < limit:
                 self._short.discard(dependency)
 

@@ -312,7 +312,7 @@ def test_no_more_runs_are_held_than_there_is_room_for_and_every_order_gets_its_t
     shop.receive("pot")
     orders = [f"o{number}" for number in range(30)]
     shop.place(*orders)
-    worker = shop.worker(in_flight=4, batch=3)
+    worker = shop.worker(in_flight=4, batch=5)
     most = 0
     for order_id in orders:
         shop.wake(worker, order_id)
