@@ -20,8 +20,8 @@ from psycopg.conninfo import make_conninfo
 
 from infrastructure.embedded import EmbeddedPostgres
 from infrastructure.embedded.binaries import Binaries
-from infrastructure.embedded.server import free_port
 from tests.faults import signals
+from tests.servers.ports import lasting_port
 from tests.servers.simulator import await_that
 
 
@@ -36,7 +36,7 @@ class Cluster:
         port: int | None = None,
         binaries: Binaries | None = None,
     ) -> None:
-        self.port = port or free_port()
+        self.port = port or lasting_port()
         self._server = EmbeddedPostgres(folder, listen_tcp=True, port=self.port, settings=settings, binaries=binaries)
         self.dsn = self._server.start().tcp_dsn
         self.folder = folder

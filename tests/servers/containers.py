@@ -13,8 +13,9 @@ from typing import Any
 
 import amqp
 
-from infrastructure.embedded.server import NOT_DURABLE, free_port
+from infrastructure.embedded.server import NOT_DURABLE
 from infrastructure.embedded.waiting import wait_until
+from tests.servers.ports import lasting_port
 from tests.servers.postgres import PostgresServer
 from tests.servers.rabbitmq import START_TIMEOUT_S
 
@@ -103,7 +104,7 @@ class RabbitContainer:
         _prepared()
         from testcontainers.core.container import DockerContainer
 
-        self.port = free_port()
+        self.port = lasting_port()
         self._password = secrets.token_hex(12)
         self._started = False
         self._container = DockerContainer(RABBITMQ_IMAGE, hostname="rabbitmq")

@@ -27,11 +27,11 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
-from infrastructure.embedded.server import free_port
 from infrastructure.embedded.waiting import wait_until
 from tests.faults.links import Links
 from tests.faults.signals import send
 from tests.servers.certificates import Certificates
+from tests.servers.ports import lasting_port
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 15.0
@@ -77,7 +77,7 @@ class EtcdMember:
         self.number = number
         self.name = f"member{number}"
         self._data = cluster.data / self.name
-        self.port, self.peer_port = free_port(), free_port()
+        self.port, self.peer_port = lasting_port(), lasting_port()
         self.process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -13,8 +13,8 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infrastructure.embedded.account import choose_account
-from infrastructure.embedded.server import free_port
 from infrastructure.embedded.waiting import wait_until
+from tests.servers.ports import lasting_port
 
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 10.0
@@ -49,7 +49,7 @@ class PgBouncer:
     ) -> None:
         self._folder = folder
         self._program = program
-        self.port = free_port()
+        self.port = lasting_port()
         given = {name: str(value) for name, value in conninfo_to_dict(server).items()}
         host = given.get("host", "")
         self._configuration = CONFIGURATION.format(

@@ -23,8 +23,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from infrastructure.embedded.account import choose_account
 from infrastructure.embedded.binaries import Binaries, find_binaries
-from infrastructure.embedded.server import free_port
 from tests.faults.postgres import Cluster
+from tests.servers.ports import lasting_port
 from tests.servers.simulator import await_that
 
 COPY_S = 120
@@ -139,7 +139,7 @@ class PrimaryAndReplica:
         self.replica = self._copy_of(self.primary, folder, port=port)
 
     def _server(self, folder: Path, *, port: int | None = None) -> Cluster:
-        return Cluster(folder, self._settings, port=port or free_port(), binaries=self._binaries)
+        return Cluster(folder, self._settings, port=port or lasting_port(), binaries=self._binaries)
 
     def _copy_of(self, origin: Cluster, folder: Path, *, port: int | None = None) -> Cluster:
         folder.mkdir(mode=0o700, parents=True)

@@ -18,9 +18,9 @@ from typing import Any
 import amqp
 import pytest
 
-from infrastructure.embedded.server import free_port
 from infrastructure.embedded.waiting import wait_until
 from tests.servers.certificates import Certificates
+from tests.servers.ports import lasting_port
 
 REQUIRE_RABBITMQ = "ORDERWRIGHT_REQUIRE_RABBITMQ"
 START_TIMEOUT_S = 90.0
@@ -57,7 +57,7 @@ class Epmd:
     """Erlang's name server, for one node or for a cluster."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self.port = lasting_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -91,7 +91,7 @@ class RabbitNode:
         self._name = f"orderwright-{os.getpid()}-{secrets.token_hex(4)}@localhost"
         self._lines: tuple[str, ...] = ()
         self._kernel = ""
-        self.port, self._dist_port = free_port(), free_port()
+        self.port, self._dist_port = lasting_port(), lasting_port()
         self._epmd = Epmd()
         self._node: subprocess.Popen[bytes] | None = None
 

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from domain.errors import Misconfigured, StoreUnavailable
-from infrastructure.embedded.server import free_port
 from infrastructure.etcd.address import Access, Endpoint, access, read_url
 from infrastructure.etcd.client import Etcd
 from infrastructure.etcd.wire import absent, put, read, text
@@ -23,6 +22,7 @@ from tests.conftest import REQUIRE_ETCD
 from tests.infrastructure.etcd.conftest import Connect
 from tests.servers.certificates import find_openssl
 from tests.servers.etcd import EtcdCluster, find_etcd
+from tests.servers.ports import lasting_port
 
 ROOT = Path(__file__).parents[3]
 
@@ -154,7 +154,7 @@ def test_what_a_member_says_is_told_in_our_words(
 
 
 def test_a_cluster_that_is_not_there_is_told_with_all_its_members() -> None:
-    one, two = free_port(), free_port()
+    one, two = lasting_port(), lasting_port()
     with closing(client_of(one, two)) as client, pytest.raises(StoreUnavailable) as away:
         client.get("key")
     assert str(away.value).startswith("etcd did not answer within 0.5 s (")
