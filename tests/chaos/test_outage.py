@@ -40,7 +40,7 @@ def program(tmp_path: Path, database: str, simulator: Simulator) -> Program:
     settings = {
         "DATABASE_URL": database,
         "ORDERWRIGHT_GATEWAY_URL": simulator.url,
-        "ORDERWRIGHT_BREAKER_OPEN_S": "0.5",
+        "ORDERWRIGHT_BREAKER_OPEN_S": "1",  # who looks twice a second must see that it is open
         "ORDERWRIGHT_BREAKER_OPEN_CAP_S": "2",
         "ORDERWRIGHT_BREAKER_MINIMUM_CALLS": "5",
         "ORDERWRIGHT_BREAKER_RELEASE_FLOOR": "20",
