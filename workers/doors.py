@@ -3,7 +3,6 @@
 Both give the same promise: an outcome for every document, or an error after which submitting again is safe. No wait is without an end.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ from uuid import uuid4
 
 from domain.errors import BrokerUnavailable, OutcomeUnknown, StoreUnavailable, UndecodableMessage
 from domain.messaging import TEMPORARY_REPLIES, Consumer, Inbound, Outbound, Publisher
+from infrastructure.chance import chance
 from infrastructure.intake import OrderSubmission, parse_order
 from workers.intake import Outcome
 from workers.outcomes import decode_outcome
@@ -77,7 +77,7 @@ class DirectDoor:
             except StoreUnavailable:
                 if time.monotonic() + pause_s > until:
                     raise
-            time.sleep(random.uniform(0.0, pause_s))
+            time.sleep(chance.uniform(0.0, pause_s))
             pause_s = min(2.0, 2 * pause_s)
 
 

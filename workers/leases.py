@@ -18,7 +18,6 @@ What we believe to have lost may still be ours in the table, and renewals would 
 back, a whole time later, when surely nobody uses it any more.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +30,7 @@ import structlog
 from domain.errors import StoreUnavailable
 from domain.lease import Grant, LeaseLost, LeaseTable, LeaseTaken
 from domain.ports import Holder
+from infrastructure.chance import chance
 
 log = structlog.get_logger()
 
@@ -188,7 +188,7 @@ class Leases:
             except StoreUnavailable as error:
                 problem = error
             left_s = deadline - time.monotonic()
-            if left_s <= 0 or self._stop.wait(min(left_s, GLANCE_S * random.uniform(0.5, 1.0))):
+            if left_s <= 0 or self._stop.wait(min(left_s, GLANCE_S * chance.uniform(0.5, 1.0))):
                 raise problem
 
     def _entered(self) -> Holder:

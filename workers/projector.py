@@ -9,7 +9,6 @@ has none stands by. The leases save double work. That no checkpoint is moved by 
 moved, in that transaction.
 """
 
-import random
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -20,6 +19,7 @@ import structlog
 
 from domain.errors import Transient
 from domain.lease import Grant
+from infrastructure.chance import chance
 from workers.health import Pulse, Silent
 from workers.shares import Shares
 
@@ -155,4 +155,4 @@ class Projector:
         longest = min(LONGEST_BACKOFF_S, 0.1 * 2 ** min(self._failures, 10))
         if self._failures == 1:
             log.warning("projector.waiting", reason=error.reason)
-        return random.uniform(0.05, longest)
+        return chance.uniform(0.05, longest)

@@ -8,7 +8,6 @@ When a step's queue already holds many frames, its workers are behind and more w
 later, those of other steps are not. Rows of steps whose breaker is not closed, or that are paused, wait for it.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import structlog
 from domain.errors import BrokerUnavailable, StoreUnavailable
 from domain.ports import WorkList
 from domain.work import Step
+from infrastructure.chance import chance
 from infrastructure.failpoints import reach
 from workers.announce import Announce
 from workers.breaking import AllClosed, Breakers, without
@@ -96,7 +96,7 @@ class Relay:
                 log.warning("relay waits", reason=error.reason, failures=failures)
             self.pulse.beat(reached=not failures)
             pause = self._settings.interval_s * 2 ** min(failures, 4)
-            self._stop.wait(0.0 if busy else pause * random.uniform(0.75, 1.25))
+            self._stop.wait(0.0 if busy else pause * chance.uniform(0.75, 1.25))
 
     def look(self) -> bool:
         """One look. True: there was a full load, so look again at once."""

@@ -11,7 +11,6 @@ given up between two rounds of work, never within one.
     the names change                                  those that are gone are given back, the new ones are dealt
 """
 
-import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
@@ -19,6 +18,7 @@ import structlog
 
 from domain.errors import StoreUnavailable
 from domain.lease import Grant
+from infrastructure.chance import chance
 from workers.leases import Lease, Leases
 from workers.sharing import deal
 
@@ -59,7 +59,7 @@ class Shares:
         """What is ours now, by name. Raises `StoreUnavailable` if that is nothing and nothing can be asked for."""
         self._held = {name: lease for name, lease in self._held.items() if not lease.is_over()}
         if time.monotonic() >= self._look_at:
-            self._look_at = time.monotonic() + self._look_every_s * random.uniform(0.5, 1.0)
+            self._look_at = time.monotonic() + self._look_every_s * chance.uniform(0.5, 1.0)
             try:
                 self._look()
             except StoreUnavailable:

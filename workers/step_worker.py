@@ -6,7 +6,6 @@ that ends by an error ends the process, and so does a round that never ends. Hal
 under a lease that goes on being renewed. What such a process leaves behind is taken over, and counted as a crash.
 """
 
-import random
 import sys
 import threading
 import time
@@ -18,6 +17,7 @@ from dataclasses import asdict
 import structlog
 
 from domain.errors import OrderwrightError, StoreUnavailable
+from infrastructure.chance import chance
 from workers.announce import Announce
 from workers.breaking import AllClosed, Breakers
 from workers.calls import CallThreads, World
@@ -167,7 +167,7 @@ class StepWorker:
                 failures += 1
                 self.pulse.beat(reached=False)
                 log.warning("store unavailable", reason=error.reason, failures=failures)
-                self._stop.wait(min(5.0, 0.1 * 2 ** min(failures, 6)) * random.uniform(0.5, 1))
+                self._stop.wait(min(5.0, 0.1 * 2 ** min(failures, 6)) * chance.uniform(0.5, 1))
         return self._drain()
 
     def _heed(self) -> None:

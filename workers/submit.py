@@ -4,7 +4,6 @@ One thread reads and parses ahead while this one waits for the database. A refus
 field and reason, and the rest goes on. Since orders are known by their own keys, a run that was cut off is simply run again.
 """
 
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol, cast
 
 from domain.errors import IntakeClosed, StoreUnavailable
+from infrastructure.chance import chance
 from infrastructure.intake import MAX_BYTES, FieldError, OrderSubmission, Refusal, parse_order
 from workers.ahead import Ahead
 from workers.intake import Accepted, AlreadyKnown, Outcome
@@ -118,7 +118,7 @@ class _Submitting:
                 self._tally.stopped, self._tally.unreachable = error.reason, True
                 return ()
             except StoreUnavailable as error:
-                if self._stop.wait(random.uniform(0.0, pause_s)):
+                if self._stop.wait(chance.uniform(0.0, pause_s)):
                     return ()
                 if time.monotonic() > until:
                     self._tally.stopped, self._tally.unreachable = error.reason, True

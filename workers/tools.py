@@ -3,7 +3,6 @@
 So a worker of the program and a worker of a simulation, with its own clock and without threads, are the same code.
 """
 
-import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from typing import Protocol
 
 from domain.ports import WorkList
 from domain.work import RunKey
+from infrastructure.chance import chance
 from workers.announce import Announce
 from workers.batch import Store
 from workers.breaking import AllClosed, Breakers
@@ -50,5 +50,5 @@ class Tools:
     holding: Holding
     breakers: Breakers = field(default_factory=AllClosed)
     clock: Callable[[], float] = time.monotonic
-    random: Callable[[], float] = random.random
+    random: Callable[[], float] = chance.random
     hears: Callable[[], bool] = lambda: True

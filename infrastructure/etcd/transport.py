@@ -11,7 +11,6 @@ reads, leases that would run out unused, and transactions that compare first and
 """
 
 import json
-import random
 import ssl
 import time
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, SSLError
 
 from domain.errors import Misconfigured, StoreUnavailable
+from infrastructure.chance import chance
 from infrastructure.etcd.address import Access, Endpoint
 from infrastructure.etcd.wire import Json, Reply
 
@@ -62,7 +62,7 @@ class Transport:
     def __init__(self, access: Access) -> None:
         self._access = access
         self._pools: dict[Endpoint, urllib3.HTTPConnectionPool] = {}
-        self._preferred = random.randrange(len(access.endpoints))
+        self._preferred = chance.randrange(len(access.endpoints))
         self._token = ""
         if access.tls:
             self._context()  # files that cannot be read are known at once
@@ -84,7 +84,7 @@ class Transport:
                 problems[endpoint] = away
                 self._give_up_on(place)
             if number % len(self._access.endpoints) == 0:
-                time.sleep(min(BREATH_S * random.uniform(0.5, 1.0), max(0.0, deadline - time.monotonic())))
+                time.sleep(min(BREATH_S * chance.uniform(0.5, 1.0), max(0.0, deadline - time.monotonic())))
         raise self._nobody(problems, deadline_s)
 
     def stream(self, path: str, body: Json, *, silence_s: float) -> Iterator[Json]:

@@ -5,7 +5,6 @@ locks of their own and the low-water mark is the last position. A transaction ho
 for another thread of the same store waits in vain.
 """
 
-import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from datetime import datetime
 from domain.errors import Poison
 from domain.ports import Holder, RecordedEvent, Unit, Verdict
 from infrastructure import codec
+from infrastructure.chance import chance
 from infrastructure.memory.changes import Changes
 from infrastructure.memory.event_log import EventLog
 from infrastructure.memory.verdicts import Facts, judge
@@ -26,7 +26,7 @@ _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")  # the escape itself, not a text 
 class MemoryStore(MemoryWorkList):
     """`domain.ports.EventStore` and `domain.ports.WorkList`. Thread-safe."""
 
-    def __init__(self, clock: Callable[[], datetime], random: Callable[[], float] = random.random) -> None:
+    def __init__(self, clock: Callable[[], datetime], random: Callable[[], float] = chance.random) -> None:
         changes = Changes()
         super().__init__(changes, clock, random)
         self._log = EventLog(changes, clock)

@@ -1,12 +1,12 @@
 """Our own consumer loop, instead of kombu's ConsumerMixin, which drops what it cannot decode and does not stop while the broker is away."""
 
 import logging
-import random
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 
 from domain.messaging import Inbound
+from infrastructure.chance import chance
 from infrastructure.failpoints import reach
 from infrastructure.messaging.hardening import Check
 from infrastructure.messaging.session import Handlers, Session
@@ -111,4 +111,4 @@ class KombuConsumer:
 
 
 def _pause(failures: int) -> float:
-    return random.uniform(0.0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures, 10)))
+    return chance.uniform(0.0, min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(failures, 10)))

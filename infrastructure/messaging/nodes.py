@@ -4,9 +4,10 @@ Shuffled, so that clients spread over the nodes and no node is the one that ever
 the others of this process need not learn again: a node that takes connections and then says nothing costs its deadline each time.
 """
 
-import random
 from collections.abc import Sequence
 from time import monotonic
+
+from infrastructure.chance import chance
 
 REMEMBERED_S = 15.0
 
@@ -16,7 +17,7 @@ _failed_at: dict[str, float] = {}
 def in_order(nodes: Sequence[str]) -> list[str]:
     """All of them; the one that failed last comes last."""
     forgotten = monotonic() - REMEMBERED_S
-    shuffled = random.sample(nodes, len(nodes))
+    shuffled = chance.sample(nodes, len(nodes))
     return sorted(shuffled, key=lambda node: failed if (failed := _failed_at.get(node, 0.0)) > forgotten else 0.0)
 
 

@@ -9,7 +9,6 @@ the suspect is handed over alone. So one that kills takes nobody with it, and it
 """
 
 import logging
-import random
 import selectors
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -21,6 +20,7 @@ from kombu.message import Message
 
 from domain.errors import UndecodableMessage
 from domain.messaging import Inbound
+from infrastructure.chance import chance
 from infrastructure.messaging.hardening import Check
 from infrastructure.messaging.untyped import Untyped
 from infrastructure.messaging.waker import Waker
@@ -119,7 +119,7 @@ class Session:
         """Hand over what had to wait: a suspect when nothing else is out; the rest when no suspect is out."""
         if self._suspects and not self._out:
             self._alone = True
-            self._hand_over(self._suspects.pop(random.randrange(len(self._suspects))))
+            self._hand_over(self._suspects.pop(chance.randrange(len(self._suspects))))
         elif self._held and not self._is_alone():
             held, self._held = self._held, []
             for inbound in held:

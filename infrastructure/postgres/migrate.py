@@ -12,7 +12,6 @@ safe and the second finds nothing to do. Every file is applied and recorded in o
 Row 0 of `orderwright_migrations` stands for PGMQ, whose SQL is not ours: its version is noted, its checksum never compared.
 """
 
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from psycopg import sql
 from psycopg.errors import InsufficientPrivilege
 
 from domain.errors import Misconfigured, StoreUnavailable, Transient
+from infrastructure.chance import chance
 from infrastructure.failpoints import reach
 from infrastructure.postgres import pgmq_install
 from infrastructure.postgres.migration_files import Migration, read_migrations
@@ -188,7 +188,7 @@ def _apply_patiently(connection: Connection, migration: Migration, *, retry_for_
                 raise MigrationsBusy(
                     f"{migration.name} could not lock its tables for {retry_for_s:.0f} s; {oldest_transaction(connection)}"
                 ) from error
-            time.sleep(random.uniform(0.1, 1.0))
+            time.sleep(chance.uniform(0.1, 1.0))
         except psycopg.OperationalError as error:
             raise StoreUnavailable(f"{migration.name} was cut off and is rolled back: {error}") from error
         except psycopg.Error as error:
