@@ -6,6 +6,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from infrastructure.embedded.waiting import wait_until
+
+STOPPED_WITHIN_S = 10.0
+
 
 def send(pid: int, number: signal.Signals) -> None:
     """One that has ended already is none the worse for it."""
@@ -19,9 +23,14 @@ def kill(pid: int) -> None:
 
 
 def freeze(pids: Iterable[int]) -> None:
-    """They do nothing any more, but hold all that they hold; their kernel goes on answering for them."""
-    for pid in pids:
+    """They do nothing any more, but hold all that they hold; their kernel goes on answering for them.
+
+    Returns when every thread stands still: on a busy machine some go on for a while after the signal was sent.
+    """
+    some = list(pids)
+    for pid in some:
         send(pid, signal.SIGSTOP)
+    assert wait_until(lambda: all(map(_stands_still, some)), timeout_s=STOPPED_WITHIN_S), some
 
 
 def thaw(pids: Iterable[int]) -> None:
@@ -76,8 +85,19 @@ def address_space(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def _stands_still(pid: int) -> bool:
+    """Also if it has ended."""
+    return all(
+        _stat(thread / "stat")[:1] in ([], ["T"], ["t"], ["Z"], ["X"]) for thread in Path(f"/proc/{pid}/task").glob("*")
+    )
+
+
 def _fields(pid: int) -> list[str]:
+    return _stat(Path(f"/proc/{pid}/stat"))
+
+
+def _stat(file: Path) -> list[str]:
     """From the state on: what stands before it may hold blanks."""
     with suppress(OSError):
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        return file.read_text(encoding="utf-8").rpartition(")")[2].split()
     return []

@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from infrastructure.embedded.waiting import wait_until
+from tests.faults import signals
 from tests.faults.links import Links
-from tests.faults.signals import send
 from tests.servers.certificates import Certificates
 from tests.servers.ports import lasting_port
 
@@ -118,11 +118,11 @@ class EtcdMember:
 
     def freeze(self) -> None:
         assert self.process is not None
-        send(self.process.pid, signal.SIGSTOP)
+        signals.freeze([self.process.pid])
 
     def thaw(self) -> None:
         assert self.process is not None
-        send(self.process.pid, signal.SIGCONT)
+        signals.thaw([self.process.pid])
 
     def cut_off(self) -> None:
         """From the other members, not from clients."""
@@ -156,8 +156,8 @@ class EtcdMember:
     def _end(self, number: signal.Signals) -> None:
         if self.process is None:
             return
-        send(self.process.pid, signal.SIGCONT)
-        send(self.process.pid, number)
+        signals.send(self.process.pid, signal.SIGCONT)
+        signals.send(self.process.pid, number)
         try:
             self.process.wait(timeout=STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:

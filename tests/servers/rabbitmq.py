@@ -19,6 +19,7 @@ import amqp
 import pytest
 
 from infrastructure.embedded.waiting import wait_until
+from tests.faults import signals
 from tests.servers.certificates import Certificates
 from tests.servers.ports import lasting_port
 
@@ -144,10 +145,10 @@ class RabbitNode:
 
     def freeze(self) -> None:
         """Stop its process: the kernel still answers for it."""
-        os.kill(self._pid(), signal.SIGSTOP)
+        signals.freeze([self._pid()])
 
     def thaw(self) -> None:
-        os.kill(self._pid(), signal.SIGCONT)
+        signals.thaw([self._pid()])
 
     def _pid(self) -> int:
         return int((self._folder / "node.pid").read_text(encoding="ascii"))

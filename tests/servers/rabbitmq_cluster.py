@@ -21,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from infrastructure.embedded.waiting import wait_until
+from tests.faults import signals
 from tests.servers.certificates import Certificates
 from tests.servers.rabbitmq import RabbitNode, find_server_script
 
@@ -72,11 +73,11 @@ class RabbitMember(RabbitNode):
 
     def freeze(self) -> None:
         """Stop the process: the kernel still answers for it."""
-        os.kill(self.pid, signal.SIGSTOP)
+        signals.freeze([self.pid])
 
     def thaw(self) -> None:
-        with suppress(ProcessLookupError, FileNotFoundError):
-            os.kill(self.pid, signal.SIGCONT)
+        with suppress(FileNotFoundError):
+            signals.thaw([self.pid])
 
     def shut_down(self) -> None:
         """End in an orderly way; the cluster's name server stays."""

@@ -1,7 +1,6 @@
 """Leases in a cluster that meets with faults, and under processes that do: no two ever write under one name."""
 
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -20,8 +19,8 @@ from infrastructure.embedded.waiting import wait_until
 from infrastructure.etcd.leases import EtcdLeases
 from infrastructure.postgres import database as postgres
 from infrastructure.postgres.fences import Fences
+from tests.faults import signals
 from tests.faults.proxy import Proxy
-from tests.faults.signals import send
 from tests.infrastructure.etcd.conftest import Connect
 from tests.infrastructure.etcd.test_faults import FAULTS, OUTAGE_S, say
 from tests.servers.etcd import EtcdCluster
@@ -75,15 +74,12 @@ class Holders:
     def freeze_the_writer(self) -> None:
         """Until another one writes."""
         frozen = self.writer()
-        send(frozen, signal.SIGSTOP)
-        try:
+        with signals.frozen([frozen]):
             assert wait_until(lambda: writes(self._dsn)[-1][1] != frozen, timeout_s=30.0), "nobody took over"
-        finally:
-            send(frozen, signal.SIGCONT)
 
     def end(self) -> None:
         for one in self._processes:
-            send(one.pid, signal.SIGCONT)
+            signals.thaw([one.pid])
             one.kill()
             one.communicate(timeout=20)
 

@@ -1,13 +1,15 @@
 """The program with a `coordination_url`: its commands and singletons go by etcd."""
 
 import json
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import structlog
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
@@ -33,9 +35,10 @@ def settings(etcd: EtcdCluster, database: str, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """A command's answer, as a program reads it; a command that fails says why."""
+def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
+    """A command's answer, as a program reads it; a command that fails says why. Logs of other threads stay out of the answer."""
     monkeypatch.setattr("infrastructure.logs.configure", lambda **_: None)
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     assert settings.database_url is not None
     monkeypatch.setenv("DATABASE_URL", settings.database_url.get_secret_value())
     for name in ("coordination_url", "etcd_prefix", "data_dir"):
@@ -45,7 +48,8 @@ def run(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Run:
         done = CliRunner().invoke(app, [*words, "--json"])
         return json.loads(done.stdout) if done.exit_code == 0 else done.output
 
-    return run
+    yield run
+    structlog.reset_defaults()
 
 
 def test_a_projector_works_under_leases_of_etcd_and_people_see_them(settings: Settings, run: Run) -> None:

@@ -1,9 +1,7 @@
 """The messaging contract on queues in Postgres, and what can befall them there."""
 
 import gc
-import os
 import select
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +27,7 @@ from infrastructure.postgres import pgmq_install
 from tests.contracts.broker import BrokerContract
 from tests.contracts.inbox import PATIENCE_S, Inbox, receiving
 from tests.contracts.killers import KillersContract
+from tests.faults import signals
 
 SESSIONS = (
     "SELECT pid FROM pg_stat_activity WHERE application_name = 'orderwright-messaging' AND datname = current_database()"
@@ -65,13 +64,8 @@ def frozen(dsn: str) -> Iterator[None]:
     """Stop the server processes behind our messaging connections: the kernel still answers for them."""
     pids = [int(str(pid)) for (pid,) in run(dsn, SESSIONS)]
     assert pids
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
+    with signals.frozen(pids):
         yield
-    finally:
-        for pid in pids:
-            os.kill(pid, signal.SIGCONT)
 
 
 class TestKillers(KillersContract):

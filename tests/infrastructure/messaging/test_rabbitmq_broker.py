@@ -212,10 +212,12 @@ class TestRabbitMQInTrouble:
     def test_a_frozen_node_holds_up_neither_publisher_nor_consumer(self, make_rabbitmq: Callable[[], Node]) -> None:
         node, inbox = make_rabbitmq(), Inbox(settling=False)
         broker = connect(settings_for(node.start()))
-        stopped = broker.consumer(["ow_test"], on_unreadable=inbox.refuse)
-        stopped.start(inbox.take)
         later = Inbox()
-        with broker.publisher() as publisher, receiving(broker, "ow_other", later) as patient:
+        with (
+            broker.publisher() as publisher,
+            receiving(broker, "ow_test", inbox) as stopped,
+            receiving(broker, "ow_other", later) as patient,
+        ):
             publisher.publish([Outbound(queue="ow_test", body=b"1"), Outbound(queue="ow_other", body=b"1")])
             assert inbox.has(1)
             assert later.has(1)
