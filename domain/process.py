@@ -97,9 +97,12 @@ class Policy:
     authorization_life: timedelta = timedelta(days=7)
     authorization_margin: timedelta = timedelta(hours=1)
 
-    def may_act(self, since: datetime, now: datetime) -> bool:
-        """The gateway is sure to recognize a key that was first used at or after `since`, so a repeat is no second act."""
-        return now - since < self.key_window * 0.9
+    def may_act_for(self, since: datetime, now: datetime) -> timedelta:
+        """So long the gateway is sure to recognize a key that was first used at or after `since`, so a repeat is no second act.
+
+        Not positive: it may have forgotten.
+        """
+        return self.key_window * 0.9 - (now - since)
 
 
 def react(view: OrderView, policy: Policy) -> frozenset[Want]:

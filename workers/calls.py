@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
@@ -88,9 +89,9 @@ class CallThreads:
     def make(self, call: Call) -> None:
         """Hand the call to its dependency's threads; the answer is delivered later."""
         if self._width:
-            self._lanes[DEPENDENCY[call.run.key.step]].queue.put((call, self._lease()))
+            self._lanes[DEPENDENCY[call.run.key.step]].queue.put(self._hand_over(call))
         else:
-            self._make(call, self._lease(), _Caller())
+            self._make(self._hand_over(call), _Caller())
 
     def cancel(self) -> list[Call]:
         """Take back the calls that no thread has begun."""
@@ -99,7 +100,7 @@ class CallThreads:
             with suppress(Empty):
                 while True:
                     if (handed_over := lane.queue.get_nowait()) is not None:
-                        taken.append(handed_over[0])
+                        taken.append(handed_over.call)
         return taken
 
     def look_after(self) -> None:
@@ -126,13 +127,17 @@ class CallThreads:
         try:
             while not caller.is_lost and not lane.leaves(caller):
                 if (handed_over := lane.queue.get()) is not None:
-                    self._make(*handed_over, caller)
+                    self._make(handed_over, caller)
                 elif lane.is_over():
                     return
         except BaseException as error:  # noqa: BLE001 - a thread that is missing in silence would be missed for ever
             self._fail(error)
 
-    def _make(self, call: Call, lease: int | None, caller: "_Caller") -> None:
+    def _hand_over(self, call: Call) -> "_HandedOver":
+        return _HandedOver(call=call, lease=self._lease(), at=self._clock())
+
+    def _make(self, handed_over: "_HandedOver", caller: "_Caller") -> None:
+        call, lease = handed_over.call, handed_over.lease
         dependency = DEPENDENCY[call.run.key.step]
         caller.begin(call, self._clock())
         try:
@@ -142,7 +147,7 @@ class CallThreads:
                 self._deliver(call.run, refusal)
             return
         began = self._clock()
-        answer = self._ask(call, lease)
+        answer = self._ask(handed_over)
         if caller.end() is not None:
             self._tell(dependency, call.run, answer, self._clock() - began)
 
@@ -155,12 +160,20 @@ class CallThreads:
         if lease is None or lease != self._lease():
             raise Unavailable("the lease was lost before anything was done")
 
-    def _ask(self, call: Call, lease: int | None) -> Answer | Exception:
+    def _may_act(self, handed_over: "_HandedOver") -> None:
+        """An inquiry can take so long that what it was told is worth nothing any more."""
+        self._hold(handed_over.lease)
+        within = handed_over.call.act_within
+        if within is not None and self._clock() - handed_over.at >= within.total_seconds():
+            raise Unavailable("the answer to the inquiry came so late that the key may be forgotten")
+
+    def _ask(self, handed_over: "_HandedOver") -> Answer | Exception:
+        call = handed_over.call
         order_id = call.run.key.order_id
         try:
             reach("before_call", order_id)
             answer: Answer | Exception = self._world.call(
-                call.request, inquire_first=call.inquire, act=call.act, before_acting=lambda: self._hold(lease)
+                call.request, inquire_first=call.inquire, act=call.act, before_acting=lambda: self._may_act(handed_over)
             )
             reach("after_call_before_commit", order_id)
         except Exception as error:  # noqa: BLE001 - every failure of a call is classified by the retry policy
@@ -186,12 +199,21 @@ class CallThreads:
             self._start(lane)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _HandedOver:
+    """A call, the lease that was in force when it was handed over, and when that was."""
+
+    call: Call
+    lease: int | None
+    at: float
+
+
 class _Lane:
     """The calls and callers of one dependency. Without callers, those that are left make the calls that were handed over."""
 
     def __init__(self, dependency: str) -> None:
         self.dependency = dependency
-        self.queue: SimpleQueue[tuple[Call, int | None] | None] = SimpleQueue()
+        self.queue: SimpleQueue[_HandedOver | None] = SimpleQueue()
         self.lost = 0
         self._is_closed = False
         self._lock = threading.Lock()

@@ -7,6 +7,7 @@ the rows that the unit inserts. A run that needs stock is carried, too, but begu
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from domain import process as processes
@@ -24,12 +25,13 @@ from workers.retry import Again, GiveUp, Judge
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request to be made once the unit is committed; `act` False: only ask what became of it."""
+    """A request to be made once the unit is committed; `act` False: only ask what became of it. `act_within`: not later, None: at any time."""
 
     run: Run
     request: Request
     inquire: bool
     act: bool = True
+    act_within: timedelta | None = None
 
 
 @dataclass(slots=True)
@@ -240,9 +242,8 @@ class _Turn:
             return
         self._apply(turn)
         if turn.request is not None:
-            self._calls[run.key] = Call(
-                run, turn.request, turn.inquire or run.attempts > 1 or run.crashes > 0, turn.act
-            )
+            inquire = turn.inquire or run.attempts > 1 or run.crashes > 0
+            self._calls[run.key] = Call(run, turn.request, inquire, turn.act, turn.act_within)
         elif turn.again_after is not None:
             self._later[run.key] = turn
 

@@ -67,13 +67,15 @@ class Context:
 class Turn:
     """`inquire`: the request may have been made before, so ask what became of it first. `again_after`: look again later.
 
-    `act` False: only ask. The gateway may have forgotten the key by now, so making the request could do the same thing twice.
+    `act` False: only ask. The gateway may have forgotten the key by now, so making the request could do the same thing twice; it may
+    have done so, too, when the answer to the question comes later than `act_within`.
     """
 
     changes: Changes = ()
     request: outside.Request | None = None
     inquire: bool = False
     act: bool = True
+    act_within: timedelta | None = None
     again_after: timedelta | None = None
 
 
@@ -81,7 +83,9 @@ def ask(changes: Changes, request: outside.Request, since: datetime | None, cont
     """The turn of an operation: made at once if its intent is new (`changes`); inquired first if that was recorded at `since`."""
     if changes or since is None:
         return Turn(changes=changes, request=request, inquire=not changes)
-    return Turn(request=request, inquire=True, act=context.policy.may_act(since, context.now))
+    left = context.policy.may_act_for(since, context.now)
+    act = left > timedelta(0)
+    return Turn(request=request, inquire=True, act=act, act_within=left if act else None)
 
 
 def on_order(view: OrderView, *commands: orders.OrderCommand) -> Changes:

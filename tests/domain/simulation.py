@@ -171,7 +171,8 @@ class Pipeline:
             assert turn.inquire, f"{key}: a former holder may have asked"
         view = self.views[key.order_id]
         again = steps.begin(view, Run(key, 2, 2), self._context(set()))
-        assert again == steps.Turn(request=turn.request, inquire=True, act=turn.act)
+        assert again == steps.Turn(request=turn.request, inquire=True, act=turn.act, act_within=again.act_within)
+        assert (again.act_within is not None) == turn.act, f"{key}: a repeat that is bounded by nothing"
         assert key in {want.key for want in self.wants(key.order_id)}, f"{key}: a recorded intent is not wanted"
 
     def _must_be_over(self, key: RunKey, turn: steps.Turn) -> None:

@@ -63,14 +63,15 @@ def begun(step: Step) -> tuple[OrderView, RunKey, steps.Turn]:
 
 
 @pytest.mark.parametrize("step", CASES)
-@pytest.mark.parametrize(("hours", "act"), [(0, True), (8.99, True), (9, False), (99, False)])
+@pytest.mark.parametrize(("hours", "left"), [(0, 9), (8.99, 0.01), (9, None), (99, None)])
 def test_an_operation_is_repeated_within_the_window_of_its_key_and_then_only_asked_about(
-    step: Step, hours: float, *, act: bool
+    step: Step, hours: float, left: float | None
 ) -> None:
     view, key, first = begun(step)
     assert (first.inquire, first.act) == (False, True)
     again = steps.begin(view, Run(key, 2, 2), context(LATER + timedelta(hours=hours)))
-    assert again == steps.Turn(request=first.request, inquire=True, act=act)
+    within = None if left is None else timedelta(hours=left)
+    assert again == steps.Turn(request=first.request, inquire=True, act=left is not None, act_within=within)
 
 
 @pytest.mark.parametrize("step", CASES)

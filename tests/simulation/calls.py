@@ -51,7 +51,9 @@ class Calls:
     def look_after(self) -> None:
         """Every call comes back here, if somebody lives to hear it."""
 
-    def call(self, request: Request, *, inquire_first: bool, act: bool = True, **_: Any) -> Answer:
+    def call(
+        self, request: Request, *, inquire_first: bool, act: bool = True, before_acting: Callable[[], object]
+    ) -> Answer:
         """The breaker has let it through. Between an inquiry and the act its process may have died, or lost its lease."""
         worker = self._worker
         worker.world.permits.called(DEPENDENCY[self._step], worker.name)
@@ -60,6 +62,7 @@ class Calls:
         def still() -> None:
             if lease != self._lease():
                 raise Unavailable("the process that asked is not what it was")
+            before_acting()
 
         return worker.world.ports.call(request, inquire_first=inquire_first, act=act, before_acting=still)
 

@@ -31,11 +31,12 @@ class Mutation:
 
 
 def _key_for_every_attempt(ask: Any) -> Any:
-    def with_fresh_key(self: CallThreads, call: Any, lease: Any) -> Any:
+    def with_fresh_key(self: CallThreads, handed_over: Any) -> Any:
+        call = handed_over.call
         if hasattr(call.request, "key"):
             fresh = replace(call.request, key=f"{call.request.key}~{call.run.epoch}")
-            call = replace(call, request=fresh, inquire=False)
-        return ask(self, call, lease)
+            handed_over = replace(handed_over, call=replace(call, request=fresh, inquire=False))
+        return ask(self, handed_over)
 
     return with_fresh_key
 

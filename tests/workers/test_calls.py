@@ -1,7 +1,9 @@
 """Calls to the outside: side by side, apart by dependency, every one answered once."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -88,6 +90,48 @@ def test_a_call_of_a_lost_lease_is_not_begun_under_the_next_one(world: SlowWorld
     calls.close()
     assert world.inside == ["VoidPayment", "VoidPayment"]
     assert [isinstance(answer, Unavailable) for _, answer in post.answers] == [False, True, False]
+
+
+class Inquiring:
+    """Nothing is known of any request; to say so takes its time."""
+
+    def __init__(self, takes_s: float) -> None:
+        self.now, self.acts = 100.0, 0
+        self.gate = threading.Event()
+        self.gate.set()
+        self._takes_s = takes_s
+
+    def call(self, request: Request, *, before_acting: Callable[[], object], **more: Any) -> Answer:
+        assert self.gate.wait(30)
+        self.now += self._takes_s
+        before_acting()
+        self.acts += 1
+        return outside.PaymentVoided(reference="v")
+
+
+@pytest.mark.parametrize(("within_s", "takes_s", "acts"), [(3, 2.9, 1), (3, 3, 0), (3, 15, 0), (None, 99, 1)])
+def test_nothing_is_done_when_the_answer_to_the_inquiry_comes_after_the_window_of_the_key(
+    within_s: float | None, takes_s: float, acts: int
+) -> None:
+    post, world = Post(), Inquiring(takes_s)
+    calls = CallThreads(world, post, threads=0, clock=lambda: world.now)
+    within = None if within_s is None else timedelta(seconds=within_s)
+    calls.make(replace(void(1, inquire=True), act_within=within))
+    assert world.acts == acts
+    assert isinstance(post.answers[0][1], Unavailable) == (acts == 0)
+
+
+def test_what_waits_for_a_thread_until_the_window_of_its_key_is_over_is_not_done() -> None:
+    post, world = Post(), Inquiring(5)
+    world.gate.clear()
+    calls = CallThreads(world, post, threads=1, clock=lambda: world.now)
+    calls.make(void(1))
+    calls.make(replace(void(2), act_within=timedelta(seconds=7)))  # its inquiry alone takes five
+    world.gate.set()
+    wait_until(lambda: len(post.answers) == 2)
+    calls.close()
+    assert world.acts == 1
+    assert [isinstance(answer, Unavailable) for _, answer in post.answers] == [False, True]
 
 
 @pytest.fixture
