@@ -114,6 +114,11 @@ class Breaker:
         """The dependency asked us to wait, and we do."""
         return now < self.hold_until
 
+    def ends_with_the_backlog(self, now: datetime) -> bool:
+        """It moves on when nothing waits any more; so somebody has to look."""
+        tried = self.state is State.HALF_OPEN and self.succeeded > self.failed
+        return (tried or self.state is State.RECOVERING) and not self.is_held(now)
+
     def is_lapsed(self, now: datetime) -> bool:
         """The time for which a person forced it is over, though nobody has written so yet."""
         return self.forced and self.forced_until is not None and now >= self.forced_until

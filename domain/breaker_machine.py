@@ -107,8 +107,7 @@ def _probe(breaker: Breaker, event: Ask, now: datetime, limits: Limits) -> Moved
 
 
 def _give_permits(breaker: Breaker, event: Ask, now: datetime, limits: Limits) -> Moved:
-    longest = timedelta(seconds=limits.permit_s) * CLOCK_MARGIN
-    live = tuple(permit for permit in breaker.permits if now < permit.expires_at <= now + longest)
+    live = _live(breaker, now, limits)
     free = limits.permits - breaker.succeeded - breaker.failed - len(live)
     count = min(event.wanted, free)
     if count <= 0:
@@ -119,6 +118,11 @@ def _give_permits(breaker: Breaker, event: Ask, now: datetime, limits: Limits) -
     )
     after = replace(breaker, permits=live + fresh, issued=breaker.issued + count)
     return after, (Granted(count=count, permits=fresh),)
+
+
+def _live(breaker: Breaker, now: datetime, limits: Limits) -> tuple[Permit, ...]:
+    longest = timedelta(seconds=limits.permit_s) * CLOCK_MARGIN
+    return tuple(permit for permit in breaker.permits if now < permit.expires_at <= now + longest)
 
 
 def _give_tokens(breaker: Breaker, wanted: int, now: datetime, limits: Limits) -> Moved:
@@ -195,11 +199,20 @@ def _pause(breaker: Breaker, event: Pause, now: datetime, limits: Limits) -> Mov
 
 
 def _looked(breaker: Breaker, event: Looked, now: datetime, limits: Limits) -> Moved:
-    if breaker.state is not State.RECOVERING or breaker.is_held(now):
+    if not breaker.ends_with_the_backlog(now):
         return breaker, ()
+    if breaker.state is State.HALF_OPEN:
+        return _tried_all(breaker, event, now, limits)
     if event.backlog > breaker.rate(now, limits) * limits.idle_s:
         return breaker, ()
     return _to(State.CLOSED, replace(breaker, openings=0), now, "nothing waits any more")
+
+
+def _tried_all(breaker: Breaker, event: Looked, now: datetime, limits: Limits) -> Moved:
+    """Fewer runs than permits: what there was to try was tried, and the next order may be a day away."""
+    if event.backlog or _live(breaker, now, limits):
+        return breaker, ()
+    return _recover(breaker, f"{breaker.succeeded} of its probes succeeded, and nothing else waits", now, limits)
 
 
 def _force(breaker: Breaker, event: Force, now: datetime) -> Moved:

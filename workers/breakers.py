@@ -10,7 +10,6 @@ just being recorded; so does who finds that a service is not there at all after 
 closed again, the time since its trouble began is taken out of the age of the failures before. Shared times are the database's, carried on by the monotonic clock; the windows use the monotonic clock alone.
 """
 
-import random as chance
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -41,6 +40,7 @@ from domain.breaker_machine import step
 from domain.call_window import Tripped
 from domain.errors import BreakerOpen, CommandRefused, KeyExpired, RateLimited, StoreUnavailable, Unavailable
 from domain.work import DEPENDENCY, Run, Step
+from infrastructure.chance import chance
 from workers.breaker_local import Local
 
 log = structlog.get_logger()
@@ -282,7 +282,7 @@ class Breakers:
         self._count()
         self._forgive_due()
         for local in self._locals.values():
-            if local.breaker.state is State.RECOVERING and not local.breaker.is_held(self._now()):
+            if local.breaker.ends_with_the_backlog(self._now()):
                 self._look_for_backlog(local)
 
     def _adopt_all(self) -> None:

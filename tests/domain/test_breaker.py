@@ -98,6 +98,26 @@ def test_most_probes_have_to_succeed() -> None:
     assert after(one, (11, probed(2, succeeded=False))).state is State.OPEN
 
 
+def test_a_probe_that_succeeded_is_enough_if_nothing_else_waits() -> None:
+    once = after(HALF_OPEN, (11, probed(1, succeeded=True)), (11, GiveBack(permits=frozenset({2, 3}))))
+    assert after(once, (12, Looked(backlog=1))).state is State.HALF_OPEN
+    assert after(once, (12, Looked(backlog=0))).state is State.RECOVERING
+    assert after(once, (12, Looked(backlog=0)), (13, Looked(backlog=0))).state is State.CLOSED
+
+
+def test_probes_that_are_under_way_are_waited_for() -> None:
+    once = after(HALF_OPEN, (11, probed(1, succeeded=True)))
+    assert after(once, (12, Looked(backlog=0))).state is State.HALF_OPEN
+    assert after(once, (10 + LIMITS.permit_s + 1, Looked(backlog=0))).state is State.RECOVERING
+
+
+def test_nothing_that_waits_is_no_proof_that_it_works() -> None:
+    untried = after(HALF_OPEN, (11, GiveBack(permits=frozenset({1, 2, 3}))))
+    failed = after(HALF_OPEN, (11, probed(1, succeeded=False)), (11, GiveBack(permits=frozenset({2, 3}))))
+    for breaker in (OPEN, untried, failed):
+        assert after(breaker, (12, Looked(backlog=0))) == breaker
+
+
 def test_the_result_of_an_older_permit_counts_for_nothing() -> None:
     again = after(HALF_OPEN, (11, probed(1, succeeded=False)), (11, probed(2, succeeded=False)))
     later_on = after(again, (60, Ask(wanted=3, holder="w")), (61, probed(3, succeeded=True)))

@@ -120,6 +120,18 @@ def test_the_time_of_an_outage_is_overlooked_when_the_breaker_closes(fleet: Flee
     assert (fleet.state(), fleet.overlooked) == (State.CLOSED, [(began, fleet.now())])
 
 
+def test_the_only_run_that_was_left_is_enough_to_close_it(fleet: Fleet) -> None:
+    breakers = fleet.process()
+    open_it(fleet, breakers)
+    half_open(fleet, breakers)
+    calls(breakers, 1)
+    breakers.give_back("payment", LIMITS.permits - 1)
+    for state in (State.RECOVERING, State.CLOSED):
+        fleet.seconds += 1
+        breakers.refresh()
+        assert fleet.state() is state
+
+
 def test_only_the_process_that_opened_it_gives_back_attempts(fleet: Fleet) -> None:
     one, other = fleet.process("one"), fleet.process("other")
     for number in range(LIMITS.minimum_calls):
